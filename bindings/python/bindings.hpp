@@ -1,0 +1,19 @@
+// One function per source file of this folder; module.cpp calls them in this order.
+#pragma once
+
+#include <torch/csrc/utils/pybind.h>
+
+namespace deeplight::python {
+
+void bind_errors(pybind11::module_& module);
+void bind_functional(pybind11::module_& module);
+void bind_losses(pybind11::module_& module);
+void bind_metrics(pybind11::module_& module);
+void bind_weights(pybind11::module_& module);
+void bind_data(pybind11::module_& module);
+void bind_parts(pybind11::module_& module);
+void bind_network(pybind11::module_& module);
+void bind_raster(pybind11::module_& module);
+void bind_infer(pybind11::module_& module);
+
+}  // namespace deeplight::python

@@ -1,0 +1,42 @@
+# Three programs: floors without torch, floors with torch, and the raster engine.
+find_path(DOCTEST_INCLUDE_DIR doctest/doctest.h REQUIRED)
+
+function(deeplight_add_tests target)
+  cmake_parse_arguments(_arg "" "" "FOLDERS;LIBRARIES" ${ARGN})
+  set(_sources ${PROJECT_SOURCE_DIR}/tests/cpp/main.cpp)
+  foreach(_folder IN LISTS _arg_FOLDERS)
+    file(GLOB _found CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/tests/cpp/${_folder}/*_test.cpp)
+    list(APPEND _sources ${_found})
+  endforeach()
+  add_executable(${target} ${_sources})
+  target_include_directories(${target} SYSTEM PRIVATE ${DOCTEST_INCLUDE_DIR})
+  target_include_directories(${target} PRIVATE ${PROJECT_SOURCE_DIR}/tests/cpp)
+  target_compile_definitions(${target} PRIVATE
+    DEEPLIGHT_TEST_DATA="${PROJECT_SOURCE_DIR}/tests/data")
+  target_link_libraries(${target} PRIVATE ${_arg_LIBRARIES} deeplight_warnings)
+  add_test(NAME ${target} COMMAND ${target})
+endfunction()
+
+set(_base_folders core kernels weights)
+set(_base_libraries deeplight_core)
+if(DEEPLIGHT_RASTER)
+  list(APPEND _base_folders raster radiometry)
+  list(APPEND _base_libraries deeplight_gdal)
+endif()
+deeplight_add_tests(deeplight_base_tests FOLDERS ${_base_folders} LIBRARIES ${_base_libraries})
+
+if(DEEPLIGHT_ASAN)
+  target_compile_options(deeplight_base_tests PRIVATE -fsanitize=address,undefined
+    -fno-sanitize-recover=undefined -fno-omit-frame-pointer)
+  target_link_options(deeplight_base_tests PRIVATE -fsanitize=address,undefined)
+  return()
+endif()
+
+set(_torch_folders functional losses metrics data nn models)
+set(_torch_library deeplight_compiled)
+if(DEEPLIGHT_RASTER)
+  list(APPEND _torch_folders infer)
+  set(_torch_library deeplight_raster_compiled)
+endif()
+deeplight_add_tests(deeplight_torch_tests FOLDERS ${_torch_folders} LIBRARIES ${_torch_library})
+target_precompile_headers(deeplight_torch_tests PRIVATE ${PROJECT_SOURCE_DIR}/cmake/pch.hpp)

@@ -1,0 +1,33 @@
+// What networks take and give: guides, fusion inputs, outputs.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "deeplight/core/options.hpp"
+
+namespace deeplight {
+
+/// One guide modality: a name and the number of bands that the network sees.
+struct Guide {
+  std::string name;
+  std::int64_t bands = 1;
+};
+DEEPLIGHT_OPTIONS(Guide, name, bands)
+
+/// Guides by name, each [B, bands, r*h, r*w]. The network's options decide their order.
+using GuideTensors = std::map<std::string, at::Tensor>;
+
+/// What a network gives, in its normalised units.
+struct Output {
+  at::Tensor image;                             ///< [B, 1, r*h, r*w]
+  std::vector<at::Tensor> pyramid;              ///< coarse to fine; the last element is `image`
+  std::optional<at::Tensor> auxiliary_logits;   ///< [B, 1, r*h, r*w], where there is such a head
+};
+
+}  // namespace deeplight

@@ -1,0 +1,110 @@
+# Steps of ./dev, sourced by it.
+VENV="$PWD/.venv"
+PY="$VENV/bin/python"
+PRESET="${DEEPLIGHT_PRESET:-default}"
+export PATH="$VENV/bin:$PATH"
+APT_PACKAGES="g++ git python3-dev python3-venv libgdal-dev libxtensor-dev doctest-dev nlohmann-json3-dev ccache mold"
+
+say() { printf '\033[1m==> %s\033[0m\n' "$*" >&2; }
+
+dev_system_packages() {
+  command -v dpkg-query >/dev/null || return 0  # not Debian: the README lists what is needed
+  local missing=()
+  for package in $APT_PACKAGES; do
+    dpkg-query -W -f='${Status}' "$package" 2>/dev/null | grep -q 'install ok installed' || missing+=("$package")
+  done
+  [ ${#missing[@]} -eq 0 ] && return 0
+  local as_root=()
+  if [ "$(id -u)" -ne 0 ]; then
+    command -v sudo >/dev/null || { echo "dev: install these packages first: ${missing[*]}" >&2; exit 1; }
+    as_root=(sudo)
+  fi
+  say "installing system packages: ${missing[*]}"
+  "${as_root[@]}" apt-get update -qq
+  DEBIAN_FRONTEND=noninteractive "${as_root[@]}" apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
+}
+
+dev_setup() {
+  dev_system_packages
+  local want
+  want=$(sha256sum requirements-dev.txt | cut -d' ' -f1)
+  if [ "$(cat "$VENV/.requirements" 2>/dev/null)" != "$want" ]; then
+    say "installing Python packages into .venv (about 6 GB, a few minutes)"
+    [ -x "$PY" ] || "${DEEPLIGHT_PYTHON:-python3}" -m venv "$VENV"
+    "$PY" -m pip install --quiet --disable-pip-version-check --upgrade pip
+    "$PY" -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+    echo "$want" > "$VENV/.requirements"
+  fi
+  local site
+  site=$(echo "$VENV"/lib/python3.*/site-packages)
+  if [ "$(cat "$site/deeplight-dev.pth" 2>/dev/null)" != "$PWD/python" ]; then
+    echo "$PWD/python" > "$site/deeplight-dev.pth"
+  fi
+  if [ ! -x "$VENV/bin/deeplight" ]; then
+    printf '#!%s\nfrom deeplight.cli import main\nmain()\n' "$PY" > "$VENV/bin/deeplight"
+    chmod +x "$VENV/bin/deeplight"
+  fi
+}
+
+dev_configure() {
+  [ -f "build/$PRESET/build.ninja" ] && return 0
+  say "configuring build/$PRESET"
+  cmake --preset "$PRESET" -DPython3_EXECUTABLE="$PY" >"build-configure.log" 2>&1 \
+    || { cat build-configure.log >&2; rm -f build-configure.log; exit 1; }
+  rm -f build-configure.log
+}
+
+dev_build() {
+  dev_configure
+  local targets=()
+  for target in "$@"; do targets+=(--target "$target"); done
+  local work
+  work=$(ninja -C "build/$PRESET" -n "${@:-all}" 2>/dev/null | grep -c '^\[' || true)
+  [ "$work" -gt 1 ] && say "building build/$PRESET: $work steps"
+  cmake --build "build/$PRESET" "${targets[@]}" -- --quiet
+}
+
+dev_test() {
+  say "C++ tests"
+  ctest --test-dir "build/$PRESET" --output-on-failure
+  say "Python tests"
+  "$PY" -m pytest tests/python "$@"
+}
+
+dev_stubs() {
+  "$PY" -m pybind11_stubgen deeplight._native -o build/stubs --numpy-array-use-type-var --ignore-all-errors 2>/dev/null >&2
+  cp build/stubs/deeplight/_native.pyi python/deeplight/_native.pyi
+}
+
+dev_lint() {
+  local fix=0 tidy=0
+  for argument in "$@"; do
+    case "$argument" in
+      --fix) fix=1 ;;
+      --tidy) tidy=1 ;;
+      *) echo "dev lint: unknown argument '$argument' (--fix, --tidy)" >&2; exit 2 ;;
+    esac
+  done
+  local sources
+  sources=$(git ls-files -co --exclude-standard '*.hpp' '*.cpp' '*.cuh' '*.cu')
+  if [ $fix = 1 ]; then
+    clang-format -i $sources
+    ruff check --fix . && ruff format .
+  else
+    clang-format --dry-run -Werror $sources
+    ruff check . && ruff format --check .
+  fi
+  mypy
+  if [ $tidy = 1 ]; then
+    dev_configure
+    git ls-files 'src/*.cpp' 'bindings/**/*.cpp' | xargs -P 2 -n 1 clang-tidy --quiet -p "build/$PRESET"
+  fi
+}
+
+dev_fuzz() {
+  say "building the fuzzer (clang, AddressSanitizer)"
+  mkdir -p build/fuzz
+  clang++ -std=c++20 -O1 -g -fsanitize=fuzzer,address,undefined -Iinclude \
+    tests/fuzz/safetensors_fuzz.cpp -o build/fuzz/safetensors_fuzz
+  build/fuzz/safetensors_fuzz -max_len=65536 "${@:--max_total_time=60}"
+}
