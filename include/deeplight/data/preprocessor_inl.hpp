@@ -1,0 +1,180 @@
+// Definitions of preprocessor.hpp.
+#pragma once
+
+#include <ATen/Functions.h>
+#include <ATen/TensorOperators.h>
+
+#include <algorithm>
+#include <set>
+
+#include "deeplight/core/errors.hpp"
+#include "deeplight/core/nearest_name.hpp"
+#include "deeplight/data/preprocessor.hpp"
+
+namespace deeplight {
+namespace detail {
+
+inline void check_image_description(const ImageDescription& image, const char* role) {
+  require(image.std > 0, "standard deviation of the ", role, " must be positive, got ", image.std);
+  require(image.transform_scale > 0, "transform scale of the ", role, " must be positive, got ",
+          image.transform_scale);
+}
+
+inline at::Tensor finite_where_valid(const at::Tensor& values, const at::Tensor& valid) {
+  const at::Tensor finite = at::isfinite(values);
+  return valid.defined() ? finite.logical_and(valid.to(at::kBool)) : finite;
+}
+
+inline void check_image_shape(const at::Tensor& values, const char* role) {
+  require(values.dim() == 4 && values.size(1) == 1, "the ", role,
+          " must be [batch, 1, height, width], got ", values.sizes());
+}
+
+inline at::Tensor normalised_image(const at::Tensor& values, const at::Tensor& valid,
+                                   const ImageDescription& image, const char* role) {
+  check_image_shape(values, role);
+  const at::Tensor usable = finite_where_valid(values, valid);
+  at::Tensor x = at::where(usable, values.to(at::kDouble), 0.0);
+  if (image.transform_scale != 1.0) x = x / image.transform_scale;
+  if (image.transform == ValueTransform::log1p) {
+    if (x.numel() > 0) {
+      const double smallest = x.min().item<double>();
+      require(smallest > -1, "the ", role, " holds ", smallest * image.transform_scale,
+              "; log1p needs values above ", -image.transform_scale);
+    }
+    x = x.log1p();
+  } else if (image.transform == ValueTransform::asinh) {
+    x = x.asinh();
+  }
+  return at::where(usable, (x - image.mean) / image.std, 0.0).to(at::kFloat);
+}
+
+/// [1, bands or 1, 1, 1] float64; `standard` where the card says nothing.
+inline at::Tensor per_band(const std::vector<double>& list, double standard,
+                           const at::Tensor& like) {
+  const auto options = like.options().dtype(at::kDouble);
+  return list.empty() ? at::full({1, 1, 1, 1}, standard, options)
+                      : at::tensor(list, options).view({1, -1, 1, 1});
+}
+
+/// Sums over an odd window along one dimension, zeros outside; [B, C, H, W] float64.
+inline at::Tensor box_sum(const at::Tensor& values, std::int64_t window) {
+  const std::int64_t half = window / 2;
+  at::Tensor rows = at::avg_pool2d(values, {window, 1}, {1, 1}, {half, 0}, false, true, 1);
+  return at::avg_pool2d(rows, {1, window}, {1, 1}, {0, half}, false, true, 1);
+}
+
+}  // namespace detail
+
+DEEPLIGHT_INLINE at::Tensor masked_box_mean(const at::Tensor& values, const at::Tensor& valid,
+                                            std::int64_t window) {
+  require(window > 0 && window % 2 == 1, "the window of a box mean must be odd and positive, got ",
+          window);
+  require(values.dim() == 4, "values must be [batch, bands, height, width], got ", values.sizes());
+  at::Tensor weight = valid.defined() ? valid.to(at::kDouble)
+                                      : at::ones({1, 1, values.size(2), values.size(3)},
+                                                 values.options().dtype(at::kDouble));
+  const at::Tensor x = at::where(weight > 0, values.to(at::kDouble), 0.0);
+  return detail::box_sum(x, window) / detail::box_sum(weight, window).clamp_min(1.0);
+}
+
+DEEPLIGHT_INLINE Preprocessor::Preprocessor(const Preprocessing& preprocessing, std::int64_t scale)
+    : preprocessing_(preprocessing), scale_(scale) {
+  require(scale >= 1, "the scale must be at least 1, got ", scale);
+  detail::check_image_description(preprocessing_.low_resolution, "low-resolution image");
+  detail::check_image_description(preprocessing_.output, "output image");
+  std::set<std::string> names;
+  for (const GuideDescription& guide : preprocessing_.guides) {
+    require(names.insert(guide.name).second, "guide '", guide.name, "' is described twice");
+    const auto bands = static_cast<std::size_t>(guide.bands);
+    const auto matches = [&](const std::vector<double>& list) {
+      return list.empty() || list.size() == bands;
+    };
+    require(guide.bands >= 1 && matches(guide.mean) && matches(guide.std), "guide '", guide.name,
+            "' has ", guide.bands, " bands but ", guide.mean.size(), " means and ",
+            guide.std.size(), " standard deviations");
+    for (const double deviation : guide.std) {
+      require(deviation > 0, "standard deviations of guide '", guide.name,
+              "' must be positive, got ", deviation);
+    }
+    require(!guide.local_contrast ||
+                (preprocessing_.contrast_window > 0 && preprocessing_.contrast_window % 2 == 1),
+            "the contrast window must be odd and positive, got ", preprocessing_.contrast_window);
+  }
+}
+
+DEEPLIGHT_INLINE const GuideDescription& Preprocessor::description(const std::string& name) const {
+  std::vector<std::string> known;
+  for (const GuideDescription& guide : preprocessing_.guides) {
+    if (guide.name == name) return guide;
+    known.push_back(guide.name);
+  }
+  require(!known.empty(), "guide '", name, "' is not known: these weights take no guides");
+  throw InvalidArgument(concat("guide '", name, "' is not known; did you mean '",
+                               nearest_name(name, known), "'? Known: ", joined(known)));
+}
+
+DEEPLIGHT_INLINE at::Tensor Preprocessor::low_resolution(const at::Tensor& values,
+                                                         const at::Tensor& valid) const {
+  return detail::normalised_image(values, valid, preprocessing_.low_resolution,
+                                  "low-resolution image");
+}
+
+DEEPLIGHT_INLINE at::Tensor Preprocessor::target(const at::Tensor& values,
+                                                 const at::Tensor& valid) const {
+  return detail::normalised_image(values, valid, preprocessing_.output, "high-resolution image");
+}
+
+DEEPLIGHT_INLINE at::Tensor Preprocessor::guide(const std::string& name, const at::Tensor& values,
+                                                const at::Tensor& valid) const {
+  const GuideDescription& guide = description(name);
+  require(values.dim() == 4 && values.size(1) == guide.bands, "guide '", name, "' must be [batch, ",
+          guide.bands, ", height, width], got ", values.sizes());
+  const at::Tensor mean = detail::per_band(guide.mean, 0.0, values);
+  const at::Tensor std = detail::per_band(guide.std, 1.0, values);
+  const at::Tensor usable = detail::finite_where_valid(values, valid);
+  const at::Tensor x = at::where(usable, (values.to(at::kDouble) - mean) / std, 0.0);
+  if (!guide.local_contrast) return x.to(at::kFloat);
+  const at::Tensor around = masked_box_mean(x, usable, preprocessing_.contrast_window);
+  const at::Tensor contrast = at::where(usable, x - around, 0.0);
+  return at::cat({x.to(at::kFloat), contrast.to(at::kFloat)}, 1);
+}
+
+DEEPLIGHT_INLINE GuideTensors Preprocessor::guides(const GuideTensors& values,
+                                                   const GuideTensors& valid) const {
+  GuideTensors normalised;
+  for (const auto& [name, tensor] : values) {
+    const auto mask = valid.find(name);
+    normalised[name] = guide(name, tensor, mask == valid.end() ? at::Tensor{} : mask->second);
+  }
+  for (const GuideDescription& needed : preprocessing_.guides) {
+    require(normalised.count(needed.name) == 1, "guide '", needed.name, "' (", needed.bands,
+            " bands) is missing");
+  }
+  return normalised;
+}
+
+DEEPLIGHT_INLINE at::Tensor Preprocessor::restore(const at::Tensor& image) const {
+  const ImageDescription& output = preprocessing_.output;
+  at::Tensor x = image.to(at::kDouble) * output.std + output.mean;
+  if (output.transform == ValueTransform::log1p) x = x.expm1();
+  if (output.transform == ValueTransform::asinh) x = x.sinh();
+  return (x * output.transform_scale).to(at::kFloat);
+}
+
+DEEPLIGHT_INLINE std::int64_t Preprocessor::margin() const {
+  const bool contrast =
+      std::any_of(preprocessing_.guides.begin(), preprocessing_.guides.end(),
+                  [](const GuideDescription& guide) { return guide.local_contrast; });
+  return contrast ? (preprocessing_.contrast_window / 2 + scale_ - 1) / scale_ : 0;
+}
+
+DEEPLIGHT_INLINE std::vector<Guide> Preprocessor::network_guides() const {
+  std::vector<Guide> guides;
+  for (const GuideDescription& guide : preprocessing_.guides) {
+    guides.push_back({guide.name, guide.local_contrast ? 2 * guide.bands : guide.bands});
+  }
+  return guides;
+}
+
+}  // namespace deeplight

@@ -1,0 +1,2 @@
+// The data floor, compiled once.
+#include "deeplight/data/preprocessor_inl.hpp"

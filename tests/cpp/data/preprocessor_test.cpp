@@ -1,0 +1,164 @@
+// Preprocessor against values worked out by hand and a naive masked mean.
+#include "deeplight/data/preprocessor.hpp"
+
+#include <ATen/Functions.h>
+#include <ATen/TensorOperators.h>
+#include <doctest/doctest.h>
+
+#include <cmath>
+#include <limits>
+
+#include "deeplight/core/errors.hpp"
+
+namespace deeplight {
+namespace {
+
+constexpr float nan_value = std::numeric_limits<float>::quiet_NaN();
+
+Preprocessing two_guides() {
+  Preprocessing described;
+  described.low_resolution = {.units = "nW", .mean = 1.0, .std = 4.0};
+  described.output = described.low_resolution;
+  described.guides = {
+      {.name = "dmo", .bands = 2, .mean = {10.0, 20.0}, .std = {2.0, 5.0}, .local_contrast = true},
+      {.name = "dem", .bands = 1}};
+  return described;
+}
+
+/// The mean over valid pixels of a box, one pixel at a time.
+double naive_mean(const at::Tensor& values, const at::Tensor& valid, std::int64_t band,
+                  std::int64_t row, std::int64_t column, std::int64_t half) {
+  double sum = 0.0;
+  std::int64_t count = 0;
+  for (std::int64_t i = row - half; i <= row + half; ++i) {
+    for (std::int64_t j = column - half; j <= column + half; ++j) {
+      if (i < 0 || j < 0 || i >= values.size(2) || j >= values.size(3)) continue;
+      if (!valid[0][0][i][j].item<bool>()) continue;
+      sum += values[0][band][i][j].item<double>();
+      ++count;
+    }
+  }
+  return count == 0 ? 0.0 : sum / static_cast<double>(count);
+}
+
+TEST_CASE("the low resolution is shifted and scaled, invalid and NaN pixels become zero") {
+  const Preprocessor preprocessor(two_guides(), 8);
+  const at::Tensor values = at::tensor({1.0F, 5.0F, nan_value, 9.0F}).view({1, 1, 2, 2});
+  const at::Tensor valid = at::tensor({1, 1, 1, 0}).to(at::kBool).view({1, 1, 2, 2});
+  const at::Tensor got = preprocessor.low_resolution(values, valid);
+  CHECK((got.scalar_type() == at::kFloat));
+  CHECK(at::equal(got.flatten(), at::tensor({0.0F, 1.0F, 0.0F, 0.0F})));
+}
+
+TEST_CASE("each transform is undone by restore, far and near") {
+  for (const auto transform :
+       {ValueTransform::linear, ValueTransform::log1p, ValueTransform::asinh}) {
+    Preprocessing described;
+    described.output = {.transform = transform, .transform_scale = 3.0, .mean = 0.7, .std = 1.9};
+    const Preprocessor preprocessor(described, 8);
+    const at::Tensor values =
+        at::tensor({-2.5F, -1e-6F, 0.0F, 1e-6F, 0.4F, 63.0F, 4095.0F, 3e5F}).view({1, 1, 1, 8});
+    const at::Tensor back = preprocessor.restore(preprocessor.target(values));
+    CHECK(at::allclose(back, values, 2e-5, 2e-5));
+  }
+}
+
+TEST_CASE("transforms are what their names say") {
+  Preprocessing described;
+  described.low_resolution = {.transform = ValueTransform::log1p, .transform_scale = 2.0};
+  const at::Tensor six = at::full({1, 1, 1, 1}, 6.0);
+  CHECK(Preprocessor(described, 2).low_resolution(six).item<double>() ==
+        doctest::Approx(std::log(4.0)));
+  described.low_resolution.transform = ValueTransform::asinh;
+  CHECK(Preprocessor(described, 2).low_resolution(six).item<double>() ==
+        doctest::Approx(std::asinh(3.0)));
+  described.low_resolution.transform = ValueTransform::linear;
+  CHECK(Preprocessor(described, 2).low_resolution(six).item<double>() == doctest::Approx(3.0));
+}
+
+TEST_CASE("log1p refuses values outside its domain, unless they are invalid") {
+  Preprocessing described;
+  described.low_resolution = {.transform = ValueTransform::log1p, .transform_scale = 2.0};
+  const Preprocessor preprocessor(described, 8);
+  const at::Tensor values = at::tensor({-2.0F, 1.0F}).view({1, 1, 1, 2});
+  CHECK_THROWS_WITH_AS(preprocessor.low_resolution(values),
+                       "the low-resolution image holds -2; log1p needs values above -2",
+                       InvalidArgument);
+  const at::Tensor valid = at::tensor({0, 1}).to(at::kBool).view({1, 1, 1, 2});
+  CHECK_NOTHROW(preprocessor.low_resolution(values, valid));
+}
+
+TEST_CASE("local contrast is the value minus the mean of its valid neighbours") {
+  Preprocessing described = two_guides();
+  described.contrast_window = 5;
+  const Preprocessor preprocessor(described, 8);
+  const at::Tensor values = at::randn({1, 2, 9, 7}) * 30 + 15;
+  const at::Tensor valid = at::rand({1, 1, 9, 7}) > 0.4;
+  const at::Tensor got = preprocessor.guide("dmo", values, valid);
+  REQUIRE((got.sizes() == at::IntArrayRef({1, 4, 9, 7})));
+  const double mean[] = {10.0, 20.0};
+  const double std[] = {2.0, 5.0};
+  for (std::int64_t band = 0; band < 2; ++band) {
+    for (std::int64_t i = 0; i < 9; ++i) {
+      for (std::int64_t j = 0; j < 7; ++j) {
+        const bool usable = valid[0][0][i][j].item<bool>();
+        const double x = values[0][band][i][j].item<double>();
+        const double around = naive_mean(values, valid, band, i, j, 2);
+        const double plain = usable ? (x - mean[band]) / std[band] : 0.0;
+        const double contrast = usable ? (x - around) / std[band] : 0.0;
+        CHECK(got[0][band][i][j].item<double>() == doctest::Approx(plain).epsilon(1e-5));
+        CHECK(got[0][band + 2][i][j].item<double>() == doctest::Approx(contrast).epsilon(1e-5));
+      }
+    }
+  }
+}
+
+TEST_CASE("local contrast of a window with its margin equals that of the whole, bit for bit") {
+  const Preprocessor preprocessor(two_guides(), 8);
+  const at::Tensor values = at::randn({1, 2, 64, 80}) * 1e3;
+  const at::Tensor whole = preprocessor.guide("dmo", values);
+  const std::int64_t halo = preprocessor.margin() * preprocessor.scale();
+  CHECK(halo == 8);
+  const at::Tensor tile = values.slice(2, 16 - halo, 40 + halo).slice(3, 24 - halo, 48 + halo);
+  const at::Tensor inner =
+      preprocessor.guide("dmo", tile).slice(2, halo, halo + 24).slice(3, halo, halo + 24);
+  CHECK(at::equal(inner, whole.slice(2, 16, 40).slice(3, 24, 48)));
+}
+
+TEST_CASE("the box mean keeps small differences on a large offset") {
+  const at::Tensor small = at::rand({1, 1, 40, 40}, at::kDouble);
+  const at::Tensor shifted = masked_box_mean(small + 1e8, {}, 17) - 1e8;
+  CHECK(at::allclose(shifted, masked_box_mean(small, {}, 17), 0, 1e-6));
+}
+
+TEST_CASE("the network sees doubled bands where local contrast is added") {
+  const Preprocessor preprocessor(two_guides(), 8);
+  const auto guides = preprocessor.network_guides();
+  REQUIRE(guides.size() == 2);
+  CHECK((guides[0].name == "dmo" && guides[0].bands == 4));
+  CHECK((guides[1].name == "dem" && guides[1].bands == 1));
+  const at::Tensor dem = at::randn({1, 1, 8, 8});
+  CHECK(at::equal(preprocessor.guide("dem", dem), dem));
+}
+
+TEST_CASE("wrong use states the rule and the value") {
+  const Preprocessor preprocessor(two_guides(), 8);
+  CHECK_THROWS_WITH_AS(preprocessor.guide("den", at::zeros({1, 1, 8, 8})),
+                       "guide 'den' is not known; did you mean 'dem'? Known: dmo, dem",
+                       InvalidArgument);
+  CHECK_THROWS_WITH_AS(preprocessor.guide("dmo", at::zeros({1, 3, 8, 8})),
+                       "guide 'dmo' must be [batch, 2, height, width], got [1, 3, 8, 8]",
+                       InvalidArgument);
+  CHECK_THROWS_WITH_AS(preprocessor.guides({{"dem", at::zeros({1, 1, 8, 8})}}),
+                       "guide 'dmo' (2 bands) is missing", InvalidArgument);
+  CHECK_THROWS_AS(preprocessor.low_resolution(at::zeros({1, 2, 8, 8})), InvalidArgument);
+  Preprocessing even = two_guides();
+  even.contrast_window = 16;
+  CHECK_THROWS_AS(Preprocessor(even, 8), InvalidArgument);
+  Preprocessing flat = two_guides();
+  flat.guides[0].std[1] = 0.0;
+  CHECK_THROWS_AS(Preprocessor(flat, 8), InvalidArgument);
+}
+
+}  // namespace
+}  // namespace deeplight
