@@ -1,0 +1,2 @@
+// Compiled definitions of core/.
+#include "deeplight/core/atomic_file_inl.hpp"

@@ -1,0 +1,2 @@
+// Compiled definitions of weights/.
+#include "deeplight/weights/card_inl.hpp"
