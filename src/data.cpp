@@ -1,2 +1,3 @@
 // The data floor, compiled once.
+#include "deeplight/data/patch_sampler_inl.hpp"
 #include "deeplight/data/preprocessor_inl.hpp"

@@ -2,7 +2,9 @@
 #include <pybind11/stl.h>
 
 #include "bindings.hpp"
+#include "deeplight/data/patch_sampler.hpp"
 #include "deeplight/data/preprocessor.hpp"
+#include "deeplight/data/split.hpp"
 
 namespace deeplight::python {
 namespace py = pybind11;
