@@ -1,0 +1,99 @@
+// Reading rasters: description and windows with validity, through GDAL.
+//
+// Values come as float32 [bands, rows, columns] with a validity of the same shape. Alpha bands are
+// not bands: they, mask files, nodata values, NaN and infinities become validity.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "deeplight/core/config.hpp"
+#include "deeplight/raster/array.hpp"
+#include "deeplight/raster/grid.hpp"
+
+namespace deeplight {
+
+/// What a file states about one band.
+struct BandInfo {
+  std::string name;              ///< description; empty when the file has none
+  std::string units;             ///< e.g. "nW cm-2 sr-1"; empty when the file has none
+  std::string dtype;             ///< as stored: uint8, int16, float32, ...
+  std::string color;             ///< GDAL's colour interpretation, e.g. "Gray"
+  std::optional<double> nodata;  ///< in stored values, before scale and offset
+  double scale = 1.0;            ///< value = stored * scale + offset, applied by `read`
+  double offset = 0.0;
+};
+
+/// What a file states about itself.
+struct RasterInfo {
+  std::string path;
+  std::string driver;  ///< GDAL's short name, e.g. "GTiff"
+  Grid grid;
+  std::vector<BandInfo> bands;  ///< without alpha
+  bool has_alpha = false;
+  std::int64_t block_rows = 0;  ///< the file's own tile, the smallest unit that is read
+  std::int64_t block_columns = 0;
+  std::map<std::string, std::string> metadata;
+
+  /// Several lines for people.
+  std::string text() const;
+};
+
+/// What is refused before anything is allocated.
+struct RasterLimits {
+  std::int64_t pixels = std::int64_t{1} << 40;
+  std::int64_t bands = 4096;
+  std::int64_t block_bytes = std::int64_t{512} << 20;
+  std::int64_t read_bytes = std::int64_t{4} << 30;  ///< of one `read`, values and validity
+  /// Uncompressed bytes per byte of file, above 256 MiB: a sparse GeoTIFF reaches 2^18 with
+  /// 512-pixel tiles, a file of 1 KB that claims 2^31 pixels lies far above.
+  std::int64_t expansion = std::int64_t{1} << 18;
+};
+
+/// An open raster. Copies share the file; `read` may be called from any thread, one at a time
+/// works.
+class RasterReader {
+ public:
+  /// @param path  a file, or a GDAL subdataset name such as `HDF5:"f.h5"://lights`
+  /// @throws FileError    missing or not readable
+  /// @throws FormatError  not a raster of an allowed format, without bands, complex, or over a
+  /// limit
+  explicit RasterReader(const std::filesystem::path& path, const RasterLimits& limits = {});
+
+  /// Takes over an open GDALDatasetH (its deleter closes it); `name` stands in messages.
+  static RasterReader adopt(std::shared_ptr<void> dataset, const std::string& name,
+                            const RasterLimits& limits = {});
+
+  const RasterInfo& info() const;
+  const Grid& grid() const { return info().grid; }
+
+  /// @param window  inside the raster
+  /// @param bands   counted from 0; empty reads all
+  /// @throws InvalidArgument  window or band outside the raster, or the read above its limit
+  /// @throws FormatError      a block cannot be decoded; the message names band and block
+  /// @throws OutOfMemory      the window does not fit into memory
+  Block read(const Window& window, const std::vector<std::int64_t>& bands = {}) const;
+  /// The whole raster.
+  Block read() const { return read({0, 0, grid().rows, grid().columns}); }
+
+ private:
+  struct State;
+  RasterReader() = default;
+  std::shared_ptr<const State> state_;
+};
+
+/// Opens, describes, closes.
+inline RasterInfo raster_info(const std::filesystem::path& path) {
+  return RasterReader(path).info();
+}
+
+}  // namespace deeplight
+
+#ifndef DEEPLIGHT_COMPILED
+#include "deeplight/raster/raster_reader_inl.hpp"
+#endif

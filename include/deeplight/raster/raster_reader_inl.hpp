@@ -1,0 +1,354 @@
+// Definitions of raster_reader.hpp.
+#pragma once
+
+#include <cpl_string.h>
+#include <gdal_priv.h>
+
+#include <algorithm>
+#include <cctype>
+#include <cmath>
+#include <mutex>
+#include <new>
+#include <numeric>
+#include <system_error>
+
+#include "deeplight/core/errors.hpp"
+#include "deeplight/raster/gdal_errors.hpp"
+#include "deeplight/raster/raster_reader.hpp"
+
+namespace deeplight {
+
+namespace detail {
+
+/// Formats that are read. GDAL knows two hundred, many of them rarely tested, some of them clients
+/// of web services.
+inline constexpr const char* allowed_drivers[] = {
+    "GTiff", "COG",  "VRT",         "HDF5",    "HDF5Image", "netCDF", "Zarr", "HDF4", "HDF4Image",
+    "HFA",   "ENVI", "JP2OpenJPEG", "PNG",     "JPEG",      "BMP",    "WEBP", "GIF",  "AAIGrid",
+    "EHdr",  "RST",  "SAGA",        "SRTMHGT", "USGSDEM",   "DTED",   "GRIB", "MEM",  nullptr};
+
+inline std::string stored_type(GDALDataType type) {
+  if (type == GDT_Byte) return "uint8";
+  std::string name = GDALGetDataTypeName(type);
+  std::transform(name.begin(), name.end(), name.begin(),
+                 [](unsigned char letter) { return static_cast<char>(std::tolower(letter)); });
+  return name;
+}
+
+/// The uncompressed size is believable for the size of the file. Formats that refer to other files
+/// or folders are left out.
+inline void check_expansion(GDALDataset& dataset, const RasterInfo& info,
+                            const RasterLimits& limits) {
+  if (info.driver == "VRT" || info.driver == "Zarr" || info.driver == "MEM") return;
+  std::error_code error;
+  if (!std::filesystem::is_regular_file(info.path, error)) return;
+  const auto size = static_cast<double>(std::filesystem::file_size(info.path, error));
+  if (error) return;
+  double claimed = 0.0;
+  for (int band = 1; band <= dataset.GetRasterCount(); ++band) {
+    claimed += static_cast<double>(info.grid.rows) * static_cast<double>(info.grid.columns) *
+               GDALGetDataTypeSizeBytes(dataset.GetRasterBand(band)->GetRasterDataType());
+  }
+  constexpr double small = 256.0 * 1024 * 1024;
+  require<FormatError>(claimed <= small || claimed <= size * static_cast<double>(limits.expansion),
+                       "'", info.path, "' has ", static_cast<std::int64_t>(size),
+                       " bytes and claims ", info.grid.size_text(), " pixels (",
+                       static_cast<std::int64_t>(claimed),
+                       " bytes): damaged or hostile, refused before anything is allocated");
+}
+
+inline RasterInfo describe(GDALDataset& dataset, const std::string& path) {
+  RasterInfo info;
+  info.path = path;
+  if (dataset.GetDriver() != nullptr) info.driver = dataset.GetDriver()->GetDescription();
+  info.grid.rows = dataset.GetRasterYSize();
+  info.grid.columns = dataset.GetRasterXSize();
+  info.grid.georeferenced = dataset.GetGeoTransform(info.grid.geotransform.data()) == CE_None;
+  if (!info.grid.georeferenced) info.grid.geotransform = {0, 1, 0, 0, 0, 1};
+  if (const OGRSpatialReference* crs = dataset.GetSpatialRef(); crs != nullptr) {
+    char* wkt = nullptr;
+    const char* const options[] = {"FORMAT=WKT2", nullptr};
+    if (crs->exportToWkt(&wkt, options) == OGRERR_NONE && wkt != nullptr) info.grid.crs_wkt = wkt;
+    CPLFree(wkt);
+  }
+  for (char** item = dataset.GetMetadata(); item != nullptr && *item != nullptr; ++item) {
+    char* key = nullptr;
+    const char* value = CPLParseNameValue(*item, &key);
+    if (key != nullptr && value != nullptr) info.metadata[key] = value;
+    CPLFree(key);
+  }
+  return info;
+}
+
+inline BandInfo describe_band(GDALRasterBand& band) {
+  BandInfo info;
+  info.name = band.GetDescription();
+  if (const char* units = band.GetUnitType(); units != nullptr) info.units = units;
+  info.dtype = stored_type(band.GetRasterDataType());
+  info.color = GDALGetColorInterpretationName(band.GetColorInterpretation());
+  int present = 0;
+  if (const double nodata = band.GetNoDataValue(&present); present != 0) info.nodata = nodata;
+  info.scale = band.GetScale();
+  info.offset = band.GetOffset();
+  return info;
+}
+
+/// Subdatasets of a container, for a message.
+inline std::string subdatasets(GDALDataset& dataset) {
+  std::string text;
+  char** list = dataset.GetMetadata("SUBDATASETS");
+  for (int index = 1; index <= 8; ++index) {
+    const char* name = CSLFetchNameValue(list, CPLSPrintf("SUBDATASET_%d_NAME", index));
+    if (name != nullptr) text += (text.empty() ? "" : ", ") + std::string(name);
+  }
+  return text;
+}
+
+}  // namespace detail
+
+struct RasterReader::State {
+  std::shared_ptr<void> dataset;
+  RasterInfo info;
+  RasterLimits limits;
+  std::vector<int> numbers;  // GDAL's band numbers of info.bands
+  mutable std::mutex mutex;  // a GDAL dataset belongs to one thread at a time
+
+  GDALDataset& gdal() const { return *static_cast<GDALDataset*>(dataset.get()); }
+  void read_values(const Window& window, std::vector<int>& bands, ValueArray& values) const;
+  void read_validity(const Window& window, const std::vector<int>& bands, ValidArray& valid) const;
+  [[noreturn]] void report_failure(const Window& window, const std::vector<int>& bands,
+                                   const std::string& reason) const;
+};
+
+DEEPLIGHT_INLINE RasterReader::RasterReader(const std::filesystem::path& path,
+                                            const RasterLimits& limits) {
+  const std::string name = path.string();
+  std::error_code error;
+  const bool driver_name = name.find(':') != std::string::npos || name.starts_with("/vsi");
+  require<FileError>(driver_name || std::filesystem::exists(path, error), "raster '", name,
+                     "' does not exist");
+  GdalErrors errors;
+  GDALDatasetH dataset = GDALOpenEx(name.c_str(), GDAL_OF_RASTER | GDAL_OF_READONLY,
+                                    detail::allowed_drivers, nullptr, nullptr);
+  if (dataset == nullptr) {
+    require<FormatError>(!std::filesystem::is_directory(path, error), "'", name,
+                         "' is a folder, not a raster");
+    std::FILE* file = driver_name ? nullptr : std::fopen(name.c_str(), "rb");
+    require<FileError>(driver_name || file != nullptr, "raster '", name,
+                       "' cannot be read: ", std::generic_category().message(errno));
+    if (file != nullptr) std::fclose(file);
+    throw FormatError(concat("'", name, "' is not a raster in a format that deeplight reads, or it",
+                             " is damaged (GDAL: ", errors.text(), ")"));
+  }
+  *this = adopt(std::shared_ptr<void>(dataset,
+                                      [](void* open) {
+                                        const GdalErrors quiet;
+                                        GDALClose(open);
+                                      }),
+                name, limits);
+}
+
+DEEPLIGHT_INLINE RasterReader RasterReader::adopt(std::shared_ptr<void> dataset,
+                                                  const std::string& name,
+                                                  const RasterLimits& limits) {
+  require(dataset != nullptr, "no GDAL dataset given for '", name, "'");
+  const GdalErrors quiet;
+  auto state = std::make_shared<State>();
+  state->dataset = std::move(dataset);
+  state->limits = limits;
+  GDALDataset& gdal = state->gdal();
+  const int count = gdal.GetRasterCount();
+  if (count == 0) {
+    const std::string parts = detail::subdatasets(gdal);
+    throw FormatError(concat("'", name, "' has no raster bands of its own",
+                             parts.empty() ? "" : "; open one of its parts: ", parts));
+  }
+  require<FormatError>(count <= limits.bands, "'", name, "' claims ", count,
+                       " bands, the limit is ", limits.bands);
+  state->info = detail::describe(gdal, name);
+  RasterInfo& info = state->info;
+  require<FormatError>(info.grid.rows >= 1 && info.grid.columns >= 1 &&
+                           info.grid.rows <= limits.pixels / info.grid.columns,
+                       "'", name, "' claims ", info.grid.size_text(), " pixels, the limit is ",
+                       limits.pixels);
+  int block_columns = 0, block_rows = 0;
+  gdal.GetRasterBand(1)->GetBlockSize(&block_columns, &block_rows);
+  info.block_rows = block_rows;
+  info.block_columns = block_columns;
+  for (int number = 1; number <= count; ++number) {
+    GDALRasterBand& band = *gdal.GetRasterBand(number);
+    const GDALDataType type = band.GetRasterDataType();
+    const std::int64_t block_bytes =
+        std::int64_t{block_rows} * block_columns * GDALGetDataTypeSizeBytes(type);
+    require<FormatError>(block_bytes <= limits.block_bytes, "'", name, "' has blocks of ",
+                         block_columns, "x", block_rows, " pixels (", block_bytes,
+                         " bytes), the limit is ", limits.block_bytes,
+                         " bytes; rewrite it tiled: gdal_translate -co TILED=YES");
+    require<FormatError>(GDALDataTypeIsComplex(type) == 0, "band ", number, " of '", name,
+                         "' holds complex numbers (", detail::stored_type(type),
+                         "); real numbers are needed");
+    if (count > 1 && band.GetColorInterpretation() == GCI_AlphaBand) {
+      info.has_alpha = true;
+      continue;
+    }
+    info.bands.push_back(detail::describe_band(band));
+    state->numbers.push_back(number);
+  }
+  require<FormatError>(!info.bands.empty(), "'", name, "' has only alpha bands");
+  detail::check_expansion(gdal, info, limits);
+  RasterReader reader;
+  reader.state_ = std::move(state);
+  return reader;
+}
+
+DEEPLIGHT_INLINE const RasterInfo& RasterReader::info() const {
+  return state_->info;
+}
+
+DEEPLIGHT_INLINE Block RasterReader::read(const Window& window,
+                                          const std::vector<std::int64_t>& bands) const {
+  const RasterInfo& info = state_->info;
+  require(window.row >= 0 && window.column >= 0 && window.rows >= 1 && window.columns >= 1 &&
+              window.rows <= info.grid.rows && window.columns <= info.grid.columns &&
+              window.row <= info.grid.rows - window.rows &&
+              window.column <= info.grid.columns - window.columns,
+          "window of ", window.columns, "x", window.rows, " pixels at row ", window.row,
+          ", column ", window.column, " leaves '", info.path, "' of ", info.grid.size_text(),
+          " pixels");
+  std::vector<std::int64_t> chosen = bands;
+  if (chosen.empty()) {
+    chosen.resize(info.bands.size());
+    std::iota(chosen.begin(), chosen.end(), std::int64_t{0});
+  }
+  std::vector<int> numbers;
+  for (const std::int64_t band : chosen) {
+    require(band >= 0 && band < static_cast<std::int64_t>(info.bands.size()), "band ", band,
+            " (counted from 0) of '", info.path, "', which has ", info.bands.size());
+    numbers.push_back(state_->numbers[static_cast<std::size_t>(band)]);
+  }
+  const auto count = static_cast<std::int64_t>(numbers.size());
+  constexpr std::int64_t bytes_each = sizeof(float) + sizeof(std::uint8_t);
+  require(window.rows <= state_->limits.read_bytes / bytes_each / count / window.columns,
+          "reading ", count, " bands of ", window.columns, "x", window.rows, " pixels of '",
+          info.path, "' at once needs more than the limit of ", state_->limits.read_bytes,
+          " bytes; read smaller windows");
+  Block block;
+  try {
+    block.values = make_array<ValueArray>(count, window.rows, window.columns);
+    block.valid = make_array<ValidArray>(count, window.rows, window.columns);
+  } catch (const std::bad_alloc&) {
+    throw OutOfMemory(concat("no memory for ", count, " bands of ", window.columns, "x",
+                             window.rows, " pixels of '", info.path, "'"));
+  }
+  const std::lock_guard lock(state_->mutex);
+  state_->read_values(window, numbers, block.values);
+  state_->read_validity(window, numbers, block.valid);
+
+  const std::int64_t pixels = window.rows * window.columns;
+  for (std::int64_t index = 0; index < count; ++index) {
+    const BandInfo& band = info.bands[static_cast<std::size_t>(chosen[index])];
+    float* values = block.values.data() + index * pixels;
+    std::uint8_t* valid = block.valid.data() + index * pixels;
+    const bool scaled = band.scale != 1.0 || band.offset != 0.0;
+    const auto nodata = static_cast<float>(band.nodata.value_or(0.0));
+    for (std::int64_t pixel = 0; pixel < pixels; ++pixel) {
+      const bool missing = band.nodata.has_value() && values[pixel] == nodata;
+      if (scaled) values[pixel] = static_cast<float>(values[pixel] * band.scale + band.offset);
+      valid[pixel] = valid[pixel] != 0 && !missing && std::isfinite(values[pixel]) ? 1 : 0;
+      if (valid[pixel] == 0) values[pixel] = 0.0F;
+    }
+  }
+  return block;
+}
+
+DEEPLIGHT_INLINE void RasterReader::State::read_values(const Window& window,
+                                                       std::vector<int>& bands,
+                                                       ValueArray& values) const {
+  GdalErrors errors;
+  const CPLErr result = gdal().RasterIO(
+      GF_Read, static_cast<int>(window.column), static_cast<int>(window.row),
+      static_cast<int>(window.columns), static_cast<int>(window.rows), values.data(),
+      static_cast<int>(window.columns), static_cast<int>(window.rows), GDT_Float32,
+      static_cast<int>(bands.size()), bands.data(), 0, 0, 0, nullptr);
+  if (result != CE_None || errors.failed()) report_failure(window, bands, errors.text());
+}
+
+DEEPLIGHT_INLINE void RasterReader::State::read_validity(const Window& window,
+                                                         const std::vector<int>& bands,
+                                                         ValidArray& valid) const {
+  GdalErrors errors;
+  const std::int64_t pixels = window.rows * window.columns;
+  const std::uint8_t* shared = nullptr;
+  for (std::size_t index = 0; index < bands.size(); ++index) {
+    GDALRasterBand& band = *gdal().GetRasterBand(bands[index]);
+    std::uint8_t* target = valid.data() + static_cast<std::int64_t>(index) * pixels;
+    const int flags = band.GetMaskFlags();
+    if ((flags & GMF_ALL_VALID) != 0) {
+      std::fill_n(target, pixels, std::uint8_t{1});
+    } else if ((flags & GMF_PER_DATASET) != 0 && shared != nullptr) {
+      std::copy_n(shared, pixels, target);
+    } else {
+      const CPLErr result = band.GetMaskBand()->RasterIO(
+          GF_Read, static_cast<int>(window.column), static_cast<int>(window.row),
+          static_cast<int>(window.columns), static_cast<int>(window.rows), target,
+          static_cast<int>(window.columns), static_cast<int>(window.rows), GDT_Byte, 0, 0, nullptr);
+      require<FormatError>(
+          result == CE_None && !errors.failed(), "the mask of band ", bands[index], " of '",
+          info.path, "' cannot be read; it is truncated or damaged (GDAL: ", errors.text(), ")");
+      if ((flags & GMF_PER_DATASET) != 0) shared = target;
+    }
+  }
+}
+
+DEEPLIGHT_INLINE void RasterReader::State::report_failure(const Window& window,
+                                                          const std::vector<int>& bands,
+                                                          const std::string& reason) const {
+  const GdalErrors quiet;
+  std::string place;
+  std::vector<std::uint8_t> buffer;
+  for (const int number : bands) {
+    GDALRasterBand& band = *gdal().GetRasterBand(number);
+    const std::int64_t bytes =
+        info.block_rows * info.block_columns * GDALGetDataTypeSizeBytes(band.GetRasterDataType());
+    buffer.resize(static_cast<std::size_t>(bytes));
+    for (std::int64_t row = window.row / info.block_rows;
+         place.empty() && row * info.block_rows < window.row + window.rows; ++row) {
+      for (std::int64_t column = window.column / info.block_columns;
+           place.empty() && column * info.block_columns < window.column + window.columns;
+           ++column) {
+        if (band.ReadBlock(static_cast<int>(column), static_cast<int>(row), buffer.data()) !=
+            CE_None) {
+          place = concat("block (row ", row, ", column ", column, ") of band ", number, " of ");
+        }
+      }
+    }
+    if (!place.empty()) break;
+  }
+  throw FormatError(concat(place, "'", info.path,
+                           "' cannot be read; the file is truncated or damaged (GDAL: ", reason,
+                           ")"));
+}
+
+DEEPLIGHT_INLINE std::string RasterInfo::text() const {
+  std::ostringstream text;
+  const auto edge = grid.corner(static_cast<double>(grid.rows), static_cast<double>(grid.columns));
+  text.precision(10);
+  text << path << " (" << driver << ")\n  " << grid.text() << "\n  extent (" << grid.geotransform[0]
+       << ", " << grid.geotransform[3] << ") to (" << edge[0] << ", " << edge[1] << ")"
+       << (grid.georeferenced ? "" : ", no georeference") << "\n  " << bands.size()
+       << (bands.size() == 1 ? " band" : " bands") << (has_alpha ? " and an alpha band" : "")
+       << ", blocks of " << block_columns << "x" << block_rows;
+  for (std::size_t index = 0; index < bands.size(); ++index) {
+    const BandInfo& band = bands[index];
+    text << "\n    " << index + 1 << ": " << band.dtype;
+    if (!band.name.empty()) text << " '" << band.name << "'";
+    if (!band.units.empty()) text << " [" << band.units << "]";
+    if (band.nodata) text << ", nodata " << *band.nodata;
+    if (band.scale != 1.0 || band.offset != 0.0) {
+      text << ", stored value * " << band.scale << " + " << band.offset;
+    }
+  }
+  return text.str();
+}
+
+}  // namespace deeplight
