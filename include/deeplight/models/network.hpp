@@ -13,14 +13,6 @@
 
 namespace deeplight {
 
-/// An affine displacement of the low-resolution image, in low-resolution pixels:
-/// source(x) = x + linear (x - centre) + shift, the same for every tile of a raster.
-struct Warp {
-  at::Tensor matrix;      ///< [B, 2, 3] double or float: rows (x, y); columns (linear x, linear y, shift)
-  double centre_x = 0.0;  ///< where the linear part vanishes, in pixels of the image passed to `forward`
-  double centre_y = 0.0;  ///< (pixel centres at integers, so an image of width w has its own at (w-1)/2)
-};
-
 /// Values of the whole image that a network needs and that a tile cannot know.
 /// Computed once per raster by `Network::image_statistics`, handed to every tile.
 struct ImageStatistics {

@@ -23,6 +23,14 @@ DEEPLIGHT_OPTIONS(Guide, name, bands)
 /// Guides by name, each [B, bands, r*h, r*w]. The network's options decide their order.
 using GuideTensors = std::map<std::string, at::Tensor>;
 
+/// An affine displacement of a low-resolution image, in its pixels:
+/// source(x) = x + linear (x - centre) + shift, one and the same for every tile of a raster.
+struct Warp {
+  at::Tensor matrix;      ///< [B or 1, 2, 3]: rows (x, y); columns (linear x, linear y, shift)
+  double centre_x = 0.0;  ///< where the linear part vanishes, in pixels of the image at hand
+  double centre_y = 0.0;  ///< (pixel centres at integers: an image of width w has its own at (w-1)/2)
+};
+
 /// What a network gives, in its normalised units.
 struct Output {
   at::Tensor image;                             ///< [B, 1, r*h, r*w]

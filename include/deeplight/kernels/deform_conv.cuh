@@ -1,0 +1,118 @@
+// CUDA sampling kernels of deformable convolution; layouts and rules as in deform_conv_cpu.hpp.
+//
+// One thread per sampling point (group, tap, position): it loops over the channels of its group, so
+// that the bilinear weights are computed once. The image gradient is scattered with atomicAdd: its
+// summation order, and so its last bits, may differ between runs.
+#pragma once
+
+#include <cstdint>
+
+#include "deeplight/kernels/deform_conv_cpu.hpp"
+
+namespace deeplight::kernels {
+
+template <class T>
+struct DeviceTap {
+  std::int64_t index[4];
+  T weight[4], weight_dy[4], weight_dx[4];
+};
+
+template <class T>
+__device__ __forceinline__ DeviceTap<T> device_tap(T y, T x, std::int64_t height,
+                                                   std::int64_t width) {
+  DeviceTap<T> tap;
+#pragma unroll
+  for (int corner = 0; corner < 4; ++corner) {
+    tap.index[corner] = 0;
+    tap.weight[corner] = tap.weight_dy[corner] = tap.weight_dx[corner] = T(0);
+  }
+  if (!(y > T(-1) && y < T(height) && x > T(-1) && x < T(width))) return tap;
+  const T floor_y = floor(y), floor_x = floor(x);
+  const T ly = y - floor_y, lx = x - floor_x;
+#pragma unroll
+  for (int corner = 0; corner < 4; ++corner) {
+    const bool low = corner < 2, left = corner % 2 == 0;
+    const std::int64_t row = static_cast<std::int64_t>(floor_y) + (low ? 0 : 1);
+    const std::int64_t column = static_cast<std::int64_t>(floor_x) + (left ? 0 : 1);
+    if (row < 0 || row >= height || column < 0 || column >= width) continue;
+    const T wy = low ? 1 - ly : ly, wx = left ? 1 - lx : lx;
+    tap.index[corner] = row * width + column;
+    tap.weight[corner] = wy * wx;
+    tap.weight_dy[corner] = low ? -wx : wx;
+    tap.weight_dx[corner] = left ? -wy : wy;
+  }
+  return tap;
+}
+
+template <class T>
+__device__ __forceinline__ DeviceTap<T> tap_of(const DeformGeometry& g, const T* offset,
+                                               std::int64_t slot, std::int64_t p) {
+  const std::int64_t positions = g.out_height * g.out_width;
+  const std::int64_t tap = slot % (g.kernel_h * g.kernel_w);
+  const T y = T((p / g.out_width) * g.stride_h + (tap / g.kernel_w) * g.dilation_h - g.pad_h) +
+              offset[slot * 2 * positions + p];
+  const T x = T((p % g.out_width) * g.stride_w + (tap % g.kernel_w) * g.dilation_w - g.pad_w) +
+              offset[(slot * 2 + 1) * positions + p];
+  return device_tap(y, x, g.height, g.width);
+}
+
+template <class T>
+static __global__ void deform_columns_kernel(DeformGeometry g, const T* image, const T* offset,
+                                             const T* mask, T* columns) {
+  const std::int64_t taps = g.kernel_h * g.kernel_w, positions = g.out_height * g.out_width;
+  const std::int64_t total = g.offset_groups * taps * positions;
+  const std::int64_t per_group = g.channels / g.offset_groups, plane = g.height * g.width;
+  for (std::int64_t i = blockIdx.x * std::int64_t(blockDim.x) + threadIdx.x; i < total;
+       i += std::int64_t(gridDim.x) * blockDim.x) {
+    const std::int64_t slot = i / positions, p = i % positions;
+    const DeviceTap<T> at = tap_of(g, offset, slot, p);
+    const T scale = mask ? mask[slot * positions + p] : T(1);
+    for (std::int64_t c = 0; c < per_group; ++c) {
+      const std::int64_t channel = (slot / taps) * per_group + c;
+      const T* source = image + channel * plane;
+      T value = 0;
+#pragma unroll
+      for (int corner = 0; corner < 4; ++corner)
+        value += at.weight[corner] * source[at.index[corner]];
+      columns[(channel * taps + slot % taps) * positions + p] = scale * value;
+    }
+  }
+}
+
+template <class T>
+static __global__ void deform_columns_backward_kernel(DeformGeometry g, const T* image,
+                                                      const T* offset, const T* mask,
+                                                      const T* grad_columns, T* grad_image,
+                                                      T* grad_offset, T* grad_mask) {
+  const std::int64_t taps = g.kernel_h * g.kernel_w, positions = g.out_height * g.out_width;
+  const std::int64_t total = g.offset_groups * taps * positions;
+  const std::int64_t per_group = g.channels / g.offset_groups, plane = g.height * g.width;
+  for (std::int64_t i = blockIdx.x * std::int64_t(blockDim.x) + threadIdx.x; i < total;
+       i += std::int64_t(gridDim.x) * blockDim.x) {
+    const std::int64_t slot = i / positions, p = i % positions;
+    const DeviceTap<T> at = tap_of(g, offset, slot, p);
+    const T scale = mask ? mask[slot * positions + p] : T(1);
+    T by_y = 0, by_x = 0, by_mask = 0;
+    for (std::int64_t c = 0; c < per_group; ++c) {
+      const std::int64_t channel = (slot / taps) * per_group + c;
+      const T grad = grad_columns[(channel * taps + slot % taps) * positions + p];
+#pragma unroll
+      for (int corner = 0; corner < 4; ++corner) {
+        const T value = image[channel * plane + at.index[corner]];
+        if (grad_image && at.weight[corner] != T(0))
+          atomicAdd(grad_image + channel * plane + at.index[corner],
+                    grad * scale * at.weight[corner]);
+        by_y += grad * at.weight_dy[corner] * value;
+        by_x += grad * at.weight_dx[corner] * value;
+        by_mask += grad * at.weight[corner] * value;
+      }
+    }
+    if (grad_offset) {
+      grad_offset[slot * 2 * positions + p] = by_y * scale;
+      grad_offset[(slot * 2 + 1) * positions + p] = by_x * scale;
+    }
+    if (grad_mask) grad_mask[slot * positions + p] = by_mask;
+  }
+}
+
+}  // namespace deeplight::kernels

@@ -1,0 +1,90 @@
+// Definitions of auxiliary_embedded_refinement.hpp.
+#pragma once
+
+#include <ATen/Functions.h>
+
+#include <string>
+
+#include "deeplight/core/errors.hpp"
+#include "deeplight/nn/auxiliary_embedded_refinement.hpp"
+#include "deeplight/nn/convolution.hpp"
+
+namespace deeplight::nn {
+
+DEEPLIGHT_INLINE AuxiliaryEmbeddedRefinement::AuxiliaryEmbeddedRefinement(const NetworkShape& shape,
+                                                                          Options options)
+    : torch::nn::Module("AuxiliaryEmbeddedRefinement"), options_(options), scale_(shape.scale) {
+  require(!options.guide_gate || !shape.guides.empty(), "guide_gate needs at least one guide");
+  const std::int64_t levels = shape.levels();
+  const auto channels = downsampling_channels(levels, shape.width);
+  const at::NoGradGuard no_grad;
+  for (std::int64_t level = 0; level < levels; ++level) {
+    const std::string number = std::to_string(level);
+    const bool last = level == levels - 1;
+    Step step;
+    step.expand = register_module("expand" + number, conv1(shape.width, 4 * shape.width));
+    if (options.guide_gate) {
+      const std::int64_t bands =
+          last ? shape.guide_bands()
+               : channels[levels - 2 - level] * static_cast<std::int64_t>(shape.guides.size());
+      step.gate0 = register_module("gate" + number + "_0", conv3(bands, options.gate_width));
+      step.gate1 = register_module("gate" + number + "_1", conv1(options.gate_width, shape.width));
+      step.gate1->weight.zero_();
+      step.gate1->bias.zero_();
+    }
+    if (options.multi_scale || last) {
+      step.head = register_module("head" + number, conv3(shape.width, 1));
+      if (options.zero_heads) {
+        step.head->weight.zero_();
+        step.head->bias.zero_();
+      }
+    }
+    steps_.push_back(step);
+  }
+  if (options.auxiliary_head) {
+    auxiliary_ = register_module("auxiliary", conv3(1, 1));
+    auxiliary_->bias.fill_(options.auxiliary_bias);
+  }
+}
+
+DEEPLIGHT_INLINE at::Tensor AuxiliaryEmbeddedRefinement::predict(Step& step,
+                                                                 const at::Tensor& features,
+                                                                 const at::Tensor& low_resolution) {
+  const auto residual = step.head->forward(features);
+  if (!options_.bicubic_skip) return residual;
+  return residual + at::upsample_bicubic2d(low_resolution, {features.size(2), features.size(3)},
+                                           false);
+}
+
+DEEPLIGHT_INLINE Output AuxiliaryEmbeddedRefinement::forward(const at::Tensor& fused,
+                                                             const RefinementInputs& inputs) {
+  require(!options_.guide_gate || inputs.guide_pyramid.size() == steps_.size(),
+          "guide_gate needs ", steps_.size(), " levels of guides, got ",
+          inputs.guide_pyramid.size());
+  Output output;
+  at::Tensor features = fused;
+  for (std::size_t level = 0; level < steps_.size(); ++level) {
+    Step& step = steps_[level];
+    features = at::relu(at::pixel_shuffle(step.expand->forward(features), 2));
+    if (options_.guide_gate) {
+      const auto hidden = at::relu(step.gate0->forward(inputs.guide_pyramid[level]));
+      features = features * (1 + step.gate1->forward(hidden));
+    }
+    if (step.head) output.pyramid.push_back(predict(step, features, inputs.low_resolution));
+  }
+  // The auxiliary map reads the prediction itself, before any constraint on its sum.
+  if (auxiliary_) output.auxiliary_logits = auxiliary_->forward(output.pyramid.back());
+  if (options_.consistency != Consistency::none) {
+    output.pyramid.back() = functional::enforce_block_mean(
+        output.pyramid.back(), inputs.low_resolution, scale_, options_.consistency);
+  }
+  output.image = output.pyramid.back();
+  return output;
+}
+
+DEEPLIGHT_INLINE double AuxiliaryEmbeddedRefinement::margin() const {
+  // Bicubic reaches two pixels; consistency looks at the whole cell, one pixel further.
+  return 2 + (options_.consistency == Consistency::none ? 0 : 1);
+}
+
+}  // namespace deeplight::nn

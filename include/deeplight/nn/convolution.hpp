@@ -1,0 +1,20 @@
+// Shorthand for the convolutions that every part is made of.
+#pragma once
+
+#include <torch/nn/modules/conv.h>
+
+#include <cstdint>
+
+namespace deeplight::nn {
+
+/// 3x3 convolution with bias that keeps the size (stride 1) or halves it (stride 2).
+inline torch::nn::Conv2d conv3(std::int64_t in, std::int64_t out, std::int64_t stride = 1) {
+  return torch::nn::Conv2d(torch::nn::Conv2dOptions(in, out, 3).padding(1).stride(stride));
+}
+
+/// 1x1 convolution with bias.
+inline torch::nn::Conv2d conv1(std::int64_t in, std::int64_t out) {
+  return torch::nn::Conv2d(torch::nn::Conv2dOptions(in, out, 1));
+}
+
+}  // namespace deeplight::nn

@@ -1,0 +1,22 @@
+// Definitions of guide_alignment.hpp.
+#pragma once
+
+#include <ATen/Functions.h>
+
+#include "deeplight/nn/convolution.hpp"
+#include "deeplight/nn/guide_alignment.hpp"
+
+namespace deeplight::nn {
+
+DEEPLIGHT_INLINE GuideAlignmentImpl::GuideAlignmentImpl(Options options)
+    : torch::nn::Module("GuideAlignment") {
+  conv0_ = register_module("conv0", conv3(2 * options.width, options.width));
+  conv1_ = register_module("conv1", conv3(options.width, options.width));
+}
+
+DEEPLIGHT_INLINE at::Tensor GuideAlignmentImpl::forward(const at::Tensor& guide,
+                                                        const at::Tensor& main) {
+  return conv1_->forward(at::relu(conv0_->forward(at::cat({main, guide}, 1))));
+}
+
+}  // namespace deeplight::nn

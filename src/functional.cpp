@@ -1,0 +1,3 @@
+#include "deeplight/functional/affine_warp_inl.hpp"
+#include "deeplight/functional/block_mean_inl.hpp"
+#include "deeplight/functional/deform_conv_inl.hpp"

@@ -1,0 +1,8 @@
+#include "deeplight/nn/auxiliary_embedded_refinement_inl.hpp"
+#include "deeplight/nn/auxiliary_to_main_fusion_inl.hpp"
+#include "deeplight/nn/calibration_aware_alignment_inl.hpp"
+#include "deeplight/nn/cmfm_inl.hpp"
+#include "deeplight/nn/def_can_inl.hpp"
+#include "deeplight/nn/guide_alignment_inl.hpp"
+#include "deeplight/nn/learnable_downsampling_inl.hpp"
+#include "deeplight/nn/spatial_transformer_inl.hpp"
