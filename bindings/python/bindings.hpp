@@ -7,6 +7,7 @@ namespace deeplight::python {
 
 void bind_errors(pybind11::module_& module);
 void bind_functional(pybind11::module_& module);
+void bind_block_mean(pybind11::module_& module);
 void bind_losses(pybind11::module_& module);
 void bind_metrics(pybind11::module_& module);
 void bind_weights(pybind11::module_& module);

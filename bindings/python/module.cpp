@@ -12,6 +12,7 @@ PYBIND11_MODULE(DEEPLIGHT_MODULE_NAME, module) {
   module.attr("__version__") = deeplight::version;
   bind_errors(module);
   bind_functional(module);
+  bind_block_mean(module);
   bind_losses(module);
   bind_metrics(module);
   bind_weights(module);

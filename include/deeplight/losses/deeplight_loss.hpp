@@ -1,0 +1,77 @@
+// The objective of DeepLightSR: a pyramid of pixel losses and an auxiliary classification.
+//
+// Source: DeepLight, arXiv 2402.15659; alpha = 0.8, beta = (0.2, 0.3, 0.5), L1. Squared error, the
+// light-aware weight, the class balance and the mask are this project's.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "deeplight/losses/auxiliary_bce.hpp"
+#include "deeplight/losses/multi_scale.hpp"
+#include "deeplight/losses/pixel_loss.hpp"
+#include "deeplight/nn/types.hpp"
+
+namespace deeplight::losses {
+
+/// Every choice of the objective; the `[loss]` table of a training config.
+struct DeepLightLossOptions {
+  double alpha = 0.8;                          ///< share of the pyramid term, in [0, 1]
+  std::vector<double> beta = {0.2, 0.3, 0.5};  ///< weights of the levels, coarse to fine
+  PixelLoss pixel_loss = PixelLoss::l1;        ///< "l1" (the paper), "mse" or "charbonnier"
+  double epsilon = 1e-3;                       ///< of Charbonnier, normalised units
+  double light_weight = 0.0;                   ///< a lit pixel weighs 1 + light_weight
+  double light_threshold = 0.0;                ///< lit means target > threshold, normalised units
+  double auxiliary_positive_weight = 1.0;      ///< class balance of the auxiliary term
+};
+DEEPLIGHT_OPTIONS(DeepLightLossOptions, alpha, beta, pixel_loss, epsilon, light_weight,
+                  light_threshold, auxiliary_positive_weight)
+
+/// The objective and what it is made of, all scalars.
+struct DeepLightLossTerms {
+  at::Tensor total;                ///< what to minimise
+  at::Tensor image;                ///< the pyramid term, sum of beta_j * levels[j]
+  std::vector<at::Tensor> levels;  ///< pixel losses, coarse to fine, before weighting
+  at::Tensor auxiliary;            ///< cross-entropy; undefined where there is none
+};
+
+/// alpha * sum_j beta_j L(pyramid_j, area average of the target) + (1 - alpha) * BCE(auxiliary).
+/// Without an auxiliary head or target (the paper's ablation "w/o ISP") the pyramid term stands
+/// alone, with weight 1: alpha balances two terms and has nothing to balance.
+class DeepLightLoss {
+ public:
+  /// @throws InvalidArgument  alpha outside [0, 1], a negative weight, epsilon not above 0
+  explicit DeepLightLoss(DeepLightLossOptions options = {});
+
+  const DeepLightLossOptions& options() const { return options_; }
+
+  /// @param output     of a network; `pyramid` (or `image` alone) and `auxiliary_logits` are read
+  /// @param target     [B, 1, H, W], normalised like the output
+  /// @param auxiliary  [B, 1, H, W] in [0, 1]
+  /// @param mask       boolean [B, 1, H, W], true where valid; excluded in area averages too
+  /// @return  every term; `total` is differentiable and has the output's type
+  /// @throws InvalidArgument  shapes that do not fit each other
+  DeepLightLossTerms terms(const Output& output, const at::Tensor& target,
+                           const std::optional<at::Tensor>& auxiliary = {},
+                           const std::optional<at::Tensor>& mask = {}) const;
+
+  /// `terms(...).total`.
+  at::Tensor operator()(const Output& output, const at::Tensor& target,
+                        const std::optional<at::Tensor>& auxiliary = {},
+                        const std::optional<at::Tensor>& mask = {}) const {
+    return terms(output, target, auxiliary, mask).total;
+  }
+
+ private:
+  DeepLightLossOptions options_;
+};
+
+}  // namespace deeplight::losses
+
+#ifndef DEEPLIGHT_COMPILED
+#include "deeplight/losses/deeplight_loss_inl.hpp"
+#endif

@@ -1,0 +1,205 @@
+"""Scores on tensors, computed natively in float64.
+
+An image is the last three dimensions ``[C, H, W]`` of a tensor of four or more, and the whole of a
+tensor of two or three; everything before is batch. Integers and half precision are converted first,
+so that unsigned differences do not wrap. A ``mask`` is boolean, broadcasts to the prediction
+(``[B, 1, H, W]``, ``[H, W]``, ...) and truly excludes: invalid pixels may hold NaN.
+
+``reduction`` is ``"mean"`` (of the images' scores; an image without a valid pixel has no vote),
+``"none"`` (one score per image, NaN without a valid pixel) or ``"pooled"`` (one score over the
+pixels of all images together).
+
+On night lights about 95 % of the pixels are dark and an all-dark image scores well. A lit score is
+the score with ``mask=lit_mask(target)``; the lit SSIM is ``ssim(..., where=lit_mask(target))``.
+
+Example:
+    >>> truth = torch.zeros(1, 1, 32, 32)
+    >>> truth[..., 8:24, 8:24] = 100.0
+    >>> round(psnr(truth * 0.9, truth, data_range=255, mask=lit_mask(truth)).item(), 2)
+    28.13
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from deeplight import _native
+
+__all__ = ["cc", "lit_mask", "psnr", "rmse", "ssim", "ssim_map", "total_light_ratio"]
+
+_scores = _native.metrics
+
+
+def _tensor(image: Any) -> torch.Tensor:
+    return image if isinstance(image, torch.Tensor) else torch.as_tensor(image)
+
+
+def _mask(mask: Any) -> torch.Tensor | None:
+    return None if mask is None else _tensor(mask)
+
+
+def lit_mask(target: Any, threshold: float = 0.0) -> torch.Tensor:
+    """Pixels that carry light in the truth.
+
+    Args:
+        target: any shape.
+        threshold: in the target's units; lit means strictly brighter.
+
+    Returns:
+        Boolean tensor of the target's shape.
+    """
+    return _scores.lit_mask(_tensor(target), threshold)
+
+
+def psnr(
+    prediction: Any,
+    target: Any,
+    *,
+    data_range: float | None = None,
+    mask: Any = None,
+    reduction: str = "mean",
+) -> torch.Tensor:
+    """Peak signal-to-noise ratio in decibels, ``10 log10(data_range ** 2 / MSE)``.
+
+    Args:
+        prediction: ``[..., C, H, W]``, ``[C, H, W]`` or ``[H, W]``.
+        target: the same shape.
+        data_range: peak of the images' units (255 for 8-bit); needed, never guessed.
+        mask: valid pixels.
+        reduction: ``"mean"`` averages decibels, ``"pooled"`` takes one MSE over everything.
+
+    Returns:
+        float64; ``inf`` for identical images, NaN without a valid pixel.
+
+    Raises:
+        ValueError: shapes differ, data_range is missing or not above 0, or the mask is not boolean.
+    """
+    return _scores.psnr(_tensor(prediction), _tensor(target), data_range, _mask(mask), reduction)
+
+
+def ssim(
+    prediction: Any,
+    target: Any,
+    *,
+    data_range: float | None = None,
+    mask: Any = None,
+    where: Any = None,
+    reduction: str = "mean",
+    window_size: int = 11,
+    sigma: float = 1.5,
+    k1: float = 0.01,
+    k2: float = 0.03,
+) -> torch.Tensor:
+    """Structural similarity, Wang et al. 2004 (doi:10.1109/TIP.2003.819861).
+
+    Gaussian window, population moments, windows wholly inside the image, no downsampling. Equals
+    scikit-image with ``gaussian_weights=True, sigma=1.5, use_sample_covariance=False`` and its map
+    cropped by 5 pixels. Differentiable.
+
+    Args:
+        prediction: ``[..., C, H, W]``, ``[C, H, W]`` or ``[H, W]``, sides at least the window.
+        target: the same shape.
+        data_range: peak of the images' units (255 for 8-bit); needed, never guessed.
+        mask: valid pixels; a window that touches an invalid pixel is dropped.
+        where: window centres that count. Weighs the finished map and leaves windows whole:
+            with ``where=lit_mask(target)``, the lit SSIM, a window counts for its lit centre
+            although it may reach over dark pixels.
+        reduction: ``"pooled"`` is the mean over all windows of the batch.
+        window_size: odd, pixels.
+        sigma: of the Gaussian, pixels.
+        k1: luminance constant.
+        k2: contrast constant.
+
+    Returns:
+        float64 in [-1, 1]; NaN where no window is left.
+
+    Raises:
+        ValueError: shapes differ, data_range is missing or not above 0, the image is smaller than
+            the window, or a mask is not boolean.
+    """
+    return _scores.ssim(
+        _tensor(prediction),
+        _tensor(target),
+        data_range,
+        _mask(mask),
+        _mask(where),
+        reduction,
+        window_size,
+        sigma,
+        k1,
+        k2,
+    )
+
+
+def ssim_map(
+    prediction: Any,
+    target: Any,
+    *,
+    data_range: float | None = None,
+    mask: Any = None,
+    window_size: int = 11,
+    sigma: float = 1.5,
+    k1: float = 0.01,
+    k2: float = 0.03,
+) -> torch.Tensor:
+    """The map that :func:`ssim` averages.
+
+    Returns:
+        float64 ``[..., H - window_size + 1, W - window_size + 1]``; element (0, 0) belongs to pixel
+        (window_size // 2, window_size // 2). NaN at dropped windows.
+    """
+    return _scores.ssim_map(
+        _tensor(prediction), _tensor(target), data_range, _mask(mask), window_size, sigma, k1, k2
+    )
+
+
+def rmse(
+    prediction: Any, target: Any, *, mask: Any = None, reduction: str = "mean"
+) -> torch.Tensor:
+    """Root mean squared error in the images' units.
+
+    Args:
+        prediction: ``[..., C, H, W]``, ``[C, H, W]`` or ``[H, W]``.
+        target: the same shape.
+        mask: valid pixels.
+        reduction: ``"mean"`` averages roots, ``"pooled"`` is the root of one mean.
+
+    Returns:
+        float64; NaN without a valid pixel.
+    """
+    return _scores.rmse(_tensor(prediction), _tensor(target), _mask(mask), reduction)
+
+
+def cc(prediction: Any, target: Any, *, mask: Any = None, reduction: str = "mean") -> torch.Tensor:
+    """Pearson's correlation coefficient.
+
+    Args:
+        prediction: ``[..., C, H, W]``, ``[C, H, W]`` or ``[H, W]``.
+        target: the same shape.
+        mask: valid pixels.
+        reduction: ``"mean"``, ``"none"`` or ``"pooled"``.
+
+    Returns:
+        float64 in [-1, 1]; 0 where either side is constant over the valid pixels, NaN without one.
+    """
+    return _scores.cc(_tensor(prediction), _tensor(target), _mask(mask), reduction)
+
+
+def total_light_ratio(
+    prediction: Any, target: Any, *, mask: Any = None, reduction: str = "mean"
+) -> torch.Tensor:
+    """Sum of light in the prediction over sum of light in the target.
+
+    Args:
+        prediction: ``[..., C, H, W]``, ``[C, H, W]`` or ``[H, W]``.
+        target: the same shape.
+        mask: valid pixels.
+        reduction: ``"pooled"`` is the ratio of the batch's sums, the figure to report.
+
+    Returns:
+        float64, 1 when all light is kept; 1 where both sums are zero, infinite where only the
+        target's is, NaN without a valid pixel.
+    """
+    return _scores.total_light_ratio(_tensor(prediction), _tensor(target), _mask(mask), reduction)
