@@ -1,2 +1,3 @@
 // Compiled definitions of weights/.
 #include "deeplight/weights/card_inl.hpp"
+#include "deeplight/weights/safetensors_inl.hpp"

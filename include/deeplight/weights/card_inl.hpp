@@ -24,6 +24,8 @@ inline constexpr std::size_t card_key_limit = 10000;  // ordered objects are sea
 inline Json parse_card_json(const std::string& text, const std::string& where) {
   require<FormatError>(text.size() <= card_size_limit, where, ": card larger than ",
                        card_size_limit, " bytes");
+  // The JSON parser takes a zero byte for the end and would not look at what follows.
+  require<FormatError>(text.find('\0') == std::string::npos, where, ": card has a zero byte");
   std::vector<std::set<std::string>> keys;
   std::size_t key_count = 0;
   const auto check = [&](int depth, Json::parse_event_t event, Json& value) {
