@@ -9,6 +9,7 @@
 
 #include <cmath>
 #include <memory>
+#include <utility>
 
 #include "deeplight/core/errors.hpp"
 #include "deeplight/raster/alignment.hpp"
@@ -55,14 +56,13 @@ inline std::string guide_misfit(const RasterInfo& low_resolution, const RasterIn
   return "";
 }
 
-using DatasetHolder = std::shared_ptr<void>;
-
-inline DatasetHolder hold(GDALDatasetH dataset) {
+/// Closes `dataset`, then lets go of `source`, which a virtual dataset goes on reading.
+inline std::shared_ptr<void> hold(GDALDatasetH dataset, std::shared_ptr<void> source = nullptr) {
   if (dataset == nullptr) return nullptr;
-  return DatasetHolder(dataset, [](void* open) {
-    const GdalErrors quiet;
-    GDALClose(open);
-  });
+  return {dataset, [source = std::move(source)](void* open) {
+            const GdalErrors quiet;
+            GDALClose(open);
+          }};
 }
 
 /// Ratio of a target cell to a cell of `source` seen in the target's coordinate system.
@@ -131,6 +131,8 @@ DEEPLIGHT_INLINE RasterReader align_guide(const std::filesystem::path& guide,
   const std::string method =
       resampling == Resampling::nearest ? "near" : enum_to_string(resampling);
   add("-of", "VRT", "-ot", "Float32", "-wt", "Float32", "-wm", "64");
+  // Each band has its own validity.
+  add("-wo", "UNIFIED_SRC_NODATA=NO");
   add("-t_srs", target.crs_wkt.c_str(), "-r", method.c_str());
   add("-te", number(target.geotransform[0]).c_str(), number(end[1]).c_str(), number(end[0]).c_str(),
       number(target.geotransform[3]).c_str());
@@ -148,7 +150,8 @@ DEEPLIGHT_INLINE RasterReader align_guide(const std::filesystem::path& guide,
   require(options != nullptr, "aligning '", info.path, "': ", errors.text());
   GDALDatasetH source = open.get();
   int misused = 0;
-  const auto warped = detail::hold(GDALWarp("", nullptr, 1, &source, options.get(), &misused));
+  const auto warped =
+      detail::hold(GDALWarp("", nullptr, 1, &source, options.get(), &misused), open);
   require<GridMismatch>(warped != nullptr, "'", info.path, "' cannot be aligned to ", target.text(),
                         " (GDAL: ", errors.text(), ")");
   return RasterReader::adopt(warped, info.path + " (aligned)", limits);

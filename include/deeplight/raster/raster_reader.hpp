@@ -20,10 +20,10 @@ namespace deeplight {
 
 /// What a file states about one band.
 struct BandInfo {
-  std::string name;              ///< description; empty when the file has none
-  std::string units;             ///< e.g. "nW cm-2 sr-1"; empty when the file has none
-  std::string dtype;             ///< as stored: uint8, int16, float32, ...
-  std::string color;             ///< GDAL's colour interpretation, e.g. "Gray"
+  std::string name{};            ///< description; empty when the file has none
+  std::string units{};           ///< e.g. "nW cm-2 sr-1"; empty when the file has none
+  std::string dtype{};           ///< as stored: uint8, int16, float32, ...
+  std::string color{};           ///< GDAL's colour interpretation, e.g. "Gray"
   std::optional<double> nodata;  ///< in stored values, before scale and offset
   double scale = 1.0;            ///< value = stored * scale + offset, applied by `read`
   double offset = 0.0;
@@ -31,14 +31,14 @@ struct BandInfo {
 
 /// What a file states about itself.
 struct RasterInfo {
-  std::string path;
-  std::string driver;  ///< GDAL's short name, e.g. "GTiff"
+  std::string path{};
+  std::string driver{};  ///< GDAL's short name, e.g. "GTiff"
   Grid grid;
-  std::vector<BandInfo> bands;  ///< without alpha
+  std::vector<BandInfo> bands{};  ///< without alpha
   bool has_alpha = false;
   std::int64_t block_rows = 0;  ///< the file's own tile, the smallest unit that is read
   std::int64_t block_columns = 0;
-  std::map<std::string, std::string> metadata;
+  std::map<std::string, std::string> metadata{};
 
   /// Several lines for people.
   std::string text() const;

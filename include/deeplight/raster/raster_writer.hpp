@@ -26,9 +26,9 @@ struct RasterWriterOptions {
   Compression compression = Compression::deflate;
   std::int64_t tile = 256;  ///< side of the file's own tiles, a multiple of 16
   double nodata = std::numeric_limits<double>::quiet_NaN();
-  std::vector<std::string> band_names;  ///< empty, or one for each band
-  std::string units;                    ///< of every band; empty writes none
-  std::map<std::string, std::string> metadata;
+  std::vector<std::string> band_names{};  ///< empty, or one for each band
+  std::string units{};                    ///< of every band; empty writes none
+  std::map<std::string, std::string> metadata{};
   bool overwrite = false;
 };
 
