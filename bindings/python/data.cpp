@@ -37,7 +37,7 @@ void bind_preprocessor(py::module_& module) {
              } catch (const Json::exception& error) {
                throw FormatError(concat("preprocessing is not JSON: ", error.what()));
              }
-             return Preprocessor(options_from_json<Preprocessing>(given), scale);
+             return Preprocessor(given.get<Preprocessing>(), scale);
            }),
            py::arg("preprocessing"), py::arg("scale"))
       .def(
@@ -91,10 +91,93 @@ void bind_preprocessor(py::module_& module) {
           "The description as JSON text.");
 }
 
+/// (row, column, height, width)
+using RegionTuple = std::tuple<std::int64_t, std::int64_t, std::int64_t, std::int64_t>;
+
+std::vector<Region> to_regions(const std::vector<RegionTuple>& tuples) {
+  std::vector<Region> regions;
+  for (const auto& [row, column, height, width] : tuples) {
+    regions.push_back({row, column, height, width});
+  }
+  return regions;
+}
+
+std::vector<RegionTuple> to_tuples(const std::vector<Region>& regions) {
+  std::vector<RegionTuple> tuples;
+  for (const Region& r : regions) tuples.emplace_back(r.row, r.column, r.height, r.width);
+  return tuples;
+}
+
+PatchSamplerOptions sampler_options(const std::string& json) {
+  try {
+    return options_from_json<PatchSamplerOptions>(Json::parse(json));
+  } catch (const Json::exception& error) {
+    throw FormatError(concat("options are not JSON: ", error.what()));
+  }
+}
+
+void bind_sampler(py::module_& module) {
+  py::class_<PatchBatch>(module, "PatchBatch",
+                         "Patches of one step; light in physical units, guides normalised.")
+      .def_readonly("low_resolution", &PatchBatch::low_resolution)
+      .def_readonly("target", &PatchBatch::target)
+      .def_readonly("guides", &PatchBatch::guides)
+      .def_property_readonly("auxiliary",
+                             [](const PatchBatch& batch) -> std::optional<at::Tensor> {
+                               if (!batch.auxiliary.defined()) return std::nullopt;
+                               return batch.auxiliary;
+                             })
+      .def_readonly("valid", &PatchBatch::valid)
+      .def_property_readonly(
+          "windows", [](const PatchBatch& batch) { return to_tuples(batch.windows); },
+          "(row, column, height, width) of each patch on the high-resolution grid.");
+
+  py::class_<PatchSampler>(module, "PatchSampler",
+                           "Draws training patches; sample(step) depends on seed and step alone.")
+      .def(py::init([](const at::Tensor& target, const GuideTensors& guides,
+                       const std::vector<RegionTuple>& regions, const Mask& low_resolution,
+                       const Mask& auxiliary, const Mask& valid, const std::string& options) {
+             PatchSource source{target,
+                                or_undefined(low_resolution),
+                                guides,
+                                or_undefined(auxiliary),
+                                or_undefined(valid),
+                                to_regions(regions)};
+             const PatchSamplerOptions read = sampler_options(options);
+             py::gil_scoped_release release;
+             return std::make_unique<PatchSampler>(std::move(source), read);
+           }),
+           py::arg("target"), py::arg("guides"), py::arg("regions"),
+           py::arg("low_resolution") = py::none(), py::arg("auxiliary") = py::none(),
+           py::arg("valid") = py::none(), py::arg("options") = "{}",
+           "Tensors [C, H, W]; regions (row, column, height, width) of the high-resolution grid; "
+           "options as the JSON text of PatchSamplerOptions.")
+      .def("sample", &PatchSampler::sample, py::arg("step"),
+           py::call_guard<py::gil_scoped_release>(), "The batch of a step, 0 or above.")
+      .def_property_readonly("position_count", &PatchSampler::position_count)
+      .def_property_readonly("total_weight", &PatchSampler::total_weight)
+      .def_property_readonly("options", [](const PatchSampler& self) {
+        return options_to_json(self.options()).dump();
+      });
+
+  module.def(
+      "check_split",
+      [](const std::vector<RegionTuple>& train, const std::vector<RegionTuple>& validation,
+         const std::vector<RegionTuple>& test, std::int64_t height, std::int64_t width,
+         std::int64_t buffer) {
+        check_split({to_regions(train), to_regions(validation), to_regions(test)}, height, width,
+                    buffer);
+      },
+      py::arg("train"), py::arg("validation"), py::arg("test"), py::arg("height"), py::arg("width"),
+      py::arg("buffer"),
+      "Raises ValueError unless the parts of a split are whole and a buffer apart.");
+}
+
 }  // namespace
 
 void bind_data(py::module_& module) {
   bind_preprocessor(module);
+  bind_sampler(module);
 }
 
 }  // namespace deeplight::python
