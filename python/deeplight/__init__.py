@@ -1,0 +1,79 @@
+"""Super-resolution of satellite rasters: night lights and land-surface temperature.
+
+Names are loaded when first used: importing torch takes seconds, and ``deeplight --help`` needs none
+of it.
+
+Example:
+    >>> import deeplight
+    >>> "deeplight_sr" in deeplight.list_models()
+    True
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from deeplight import functional, losses, metrics, nn
+    from deeplight.models import create_model, list_models, load
+    from deeplight.weights import list_weights
+
+__all__ = [
+    "__version__",
+    "create_model",
+    "functional",
+    "list_models",
+    "list_weights",
+    "load",
+    "losses",
+    "metrics",
+    "nn",
+]
+
+_SUBMODULES = {
+    "_native",
+    "cli",
+    "evaluation",
+    "functional",
+    "losses",
+    "metrics",
+    "models",
+    "nn",
+    "training",
+    "weights",
+}
+_MODULE_OF = {
+    "create_model": "models",
+    "list_models": "models",
+    "load": "models",
+    "list_weights": "weights",
+}
+
+
+def _version() -> str:
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return version("deeplight")
+    except PackageNotFoundError:  # a source tree that was built but not installed
+        return __getattr__("_native").__version__
+
+
+def __getattr__(name: str) -> Any:
+    if name in _MODULE_OF:
+        value = getattr(importlib.import_module(f"deeplight.{_MODULE_OF[name]}"), name)
+    elif name in _SUBMODULES:
+        if name == "_native":
+            importlib.import_module("torch")  # brings the libraries that the extension links
+        value = importlib.import_module(f"deeplight.{name}")
+    elif name == "__version__":
+        value = _version()
+    else:
+        raise AttributeError(f"module 'deeplight' has no attribute {name!r}")
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
