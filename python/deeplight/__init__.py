@@ -57,16 +57,28 @@ def _version() -> str:
     try:
         return version("deeplight")
     except PackageNotFoundError:  # a source tree that was built but not installed
-        return __getattr__("_native").__version__
+        return _load_native().__version__
+
+
+def _load_native() -> Any:
+    importlib.import_module("torch")  # brings the libraries that the extension links
+    try:
+        return importlib.import_module("deeplight._native")
+    except ModuleNotFoundError as error:
+        if error.name != "deeplight._native":
+            raise
+        raise ImportError(
+            "deeplight's native code is not built: ./dev build in a clone, or pip install"
+        ) from error
 
 
 def __getattr__(name: str) -> Any:
     if name in _MODULE_OF:
         value = getattr(importlib.import_module(f"deeplight.{_MODULE_OF[name]}"), name)
     elif name in _SUBMODULES:
-        if name == "_native":
-            importlib.import_module("torch")  # brings the libraries that the extension links
-        value = importlib.import_module(f"deeplight.{name}")
+        value = (
+            _load_native() if name == "_native" else importlib.import_module(f"deeplight.{name}")
+        )
     elif name == "__version__":
         value = _version()
     else:
