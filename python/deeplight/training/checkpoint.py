@@ -1,0 +1,98 @@
+"""Checkpoints: one safetensors file whose metadata holds the JSON state; never a pickle.
+
+One file, so that a kill between two writes cannot part tensors from state. Written to a temporary
+name, flushed to disk, renamed.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import safetensors
+import safetensors.torch
+import torch
+
+__all__ = ["Checkpoint", "read_checkpoint", "write_atomically", "write_checkpoint"]
+
+_FORMAT = "deeplight-checkpoint-1"
+
+
+@dataclass
+class Checkpoint:
+    """The state of a run after ``step`` steps.
+
+    Attributes:
+        step: steps done; the sampler needs nothing else.
+        digest: of the configuration and of the data's statistics.
+        tensors: groups (``network``, ``ema``, ``best``, ``optimizer``, ``random``) of tensors by
+            name.
+        state: numbers beside them: best score, validations without progress, log position.
+    """
+
+    step: int
+    digest: str
+    tensors: dict[str, dict[str, torch.Tensor]]
+    state: dict[str, Any] = field(default_factory=dict)
+
+
+def write_atomically(path: Path, data: bytes) -> None:
+    """Writes a file that is either whole or not there.
+
+    Raises:
+        OSError: no room, not writable; the old file stays, nothing else is left behind.
+    """
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+    try:
+        with temporary.open("xb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    descriptor = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def write_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
+    """Writes atomically. See :func:`write_atomically` for errors."""
+    flat = {
+        f"{group}/{name}": tensor.detach().to("cpu", copy=True).contiguous()
+        for group, tensors in checkpoint.tensors.items()
+        for name, tensor in tensors.items()
+    }
+    state = {"step": checkpoint.step, "digest": checkpoint.digest, "state": checkpoint.state}
+    metadata = {"format": _FORMAT, "deeplight": json.dumps(state)}
+    write_atomically(path, safetensors.torch.save(flat, metadata))
+
+
+def read_checkpoint(path: Path) -> Checkpoint:
+    """Reads a checkpoint.
+
+    Raises:
+        FileNotFoundError: there is none.
+        ValueError: damaged, or not a checkpoint; the file is named.
+    """
+    if not path.is_file():
+        raise FileNotFoundError(f"no checkpoint to resume from: '{path}'")
+    tensors: dict[str, dict[str, torch.Tensor]] = {}
+    try:
+        with safetensors.safe_open(str(path), framework="pt") as file:
+            metadata = file.metadata() or {}
+            if metadata.get("format") != _FORMAT:
+                raise ValueError("not a training checkpoint")
+            state = json.loads(metadata["deeplight"])
+            for key in file.keys():  # noqa: SIM118 - not a dict
+                group, _, name = key.partition("/")
+                tensors.setdefault(group, {})[name] = file.get_tensor(key)
+        return Checkpoint(int(state["step"]), state["digest"], tensors, state["state"])
+    except (safetensors.SafetensorError, ValueError, KeyError) as error:
+        raise ValueError(f"'{path}' is not a readable checkpoint: {error}") from error
