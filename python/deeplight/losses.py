@@ -210,6 +210,7 @@ class DeepLightLoss(torch.nn.Module):
         return self.terms(output, target, auxiliary, mask)["total"]
 
     def extra_repr(self) -> str:
+        """The options, for `print`."""
         return ", ".join(f"{name}={value!r}" for name, value in self.options.items())
 
     def __reduce__(self) -> Any:

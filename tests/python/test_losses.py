@@ -50,8 +50,10 @@ def numpy_bce(logits, target):
 def test_deeplight_loss_is_the_formula(sample):
     pyramid = [level.numpy() for level in sample.output.pyramid]
     target = sample.target.numpy()
-    levels = [np.abs(p - area_average(target, k)).mean() for p, k in zip(pyramid, (4, 2, 1))]
-    image = sum(b * level for b, level in zip(BETA, levels))
+    levels = [
+        np.abs(p - area_average(target, k)).mean() for p, k in zip(pyramid, (4, 2, 1), strict=True)
+    ]
+    image = sum(b * level for b, level in zip(BETA, levels, strict=True))
     bce = numpy_bce(sample.output.auxiliary_logits.numpy(), sample.auxiliary.numpy()).mean()
     loss = losses.DeepLightLoss()
     got = loss(sample.output, sample.target, sample.auxiliary)
@@ -154,7 +156,7 @@ def test_mask_equals_crop(sample):
     crop = (..., slice(4, 12), slice(8, 20))
     sample.output.pyramid = [
         level[..., 4 // k : 12 // k, 8 // k : 20 // k]
-        for level, k in zip(sample.output.pyramid, (4, 2, 1))
+        for level, k in zip(sample.output.pyramid, (4, 2, 1), strict=True)
     ]
     sample.output.auxiliary_logits = sample.output.auxiliary_logits[crop]
     expected = loss(sample.output, sample.target[crop], sample.auxiliary[crop])
@@ -237,7 +239,7 @@ def test_wrong_options_are_named(options, message):
 def test_wrong_shapes_are_named(sample):
     loss = losses.DeepLightLoss()
     sample.output.pyramid[0] = sample.output.pyramid[0][..., :-1]
-    with pytest.raises(ValueError, match="level 0 is .* does not divide the target"):
+    with pytest.raises(ValueError, match=r"level 0 is .* does not divide the target"):
         loss(sample.output, sample.target)
     with pytest.raises(ValueError, match="4 levels, beta only 3"):
         losses.multi_scale([sample.target] * 4, sample.target)

@@ -69,7 +69,9 @@ def test_rmse_and_cc_match_torchmetrics_and_numpy():
     assert pooled == pytest.approx(tm.mean_squared_error(*flat, squared=False).item(), rel=1e-13)
 
     got = metrics.cc(prediction, truth, reduction="none").numpy()
-    expected = [np.corrcoef(a.ravel(), b.ravel())[0, 1] for a, b in zip(prediction, truth)]
+    expected = [
+        np.corrcoef(a.ravel(), b.ravel())[0, 1] for a, b in zip(prediction, truth, strict=True)
+    ]
     np.testing.assert_allclose(got, expected, rtol=1e-12)
     pooled = metrics.cc(prediction, truth, reduction="pooled").item()
     assert pooled == pytest.approx(tm.pearson_corrcoef(*flat).item(), rel=1e-10)
@@ -100,8 +102,8 @@ def test_pooled_ssim_weighs_windows():
     where = np.zeros((2, 1, 20, 20), bool)
     where[0, 0, 7:12, 7:12] = True
     where[1, 0, 10, 10] = True
-    maps = [skimage_map(p[0], t[0], 255) for p, t in zip(prediction, truth)]
-    values = np.concatenate([m[w[0, 5:-5, 5:-5]] for m, w in zip(maps, where)])
+    maps = [skimage_map(p[0], t[0], 255) for p, t in zip(prediction, truth, strict=True)]
+    values = np.concatenate([m[w[0, 5:-5, 5:-5]] for m, w in zip(maps, where, strict=True)])
     pooled = metrics.ssim(prediction, truth, data_range=255, where=where, reduction="pooled")
     assert pooled.item() == pytest.approx(values.mean(), abs=1e-12)
     mean = metrics.ssim(prediction, truth, data_range=255, where=where, reduction="mean")
@@ -217,7 +219,7 @@ def test_anchor_scaled_flat_images():
     assert metrics.psnr(flat * k, flat, data_range=255).item() == pytest.approx(
         20 * math.log10(255 / 50), abs=1e-12
     )
-    prediction, truth = lights(16, 16)
+    _, truth = lights(16, 16)
     assert metrics.cc(-3 * truth + 7, truth).item() == pytest.approx(-1, abs=1e-12)
 
 
