@@ -5,7 +5,7 @@ of it.
 
 Example:
     >>> import deeplight
-    >>> "deeplight_sr" in deeplight.list_models()
+    >>> "deeplight_sr" in [model.name for model in deeplight.list_models()]
     True
 """
 
@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from deeplight import functional, losses, metrics, nn
-    from deeplight.models import create_model, list_models, load
+    from deeplight.models import create_model, list_models
+    from deeplight.predictor import load
     from deeplight.weights import list_weights
 
 __all__ = [
@@ -40,13 +41,14 @@ _SUBMODULES = {
     "metrics",
     "models",
     "nn",
+    "predictor",
     "training",
     "weights",
 }
 _MODULE_OF = {
     "create_model": "models",
     "list_models": "models",
-    "load": "models",
+    "load": "predictor",
     "list_weights": "weights",
 }
 

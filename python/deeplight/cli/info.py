@@ -95,10 +95,9 @@ def _network_facts(card: dict[str, Any]) -> dict[str, Any]:
     import deeplight
 
     network = deeplight.create_model(card["architecture"], **(card["options"] or {}))
-    statistics = getattr(network, "statistic_names", [])
     return {
         "parameters": sum(parameter.numel() for parameter in network.parameters()),
-        "image_statistics": list(statistics() if callable(statistics) else statistics),
+        "image_statistics": network.native.statistic_names(),
     }
 
 
@@ -197,7 +196,12 @@ def _list_table(title: str, entries: list[dict[str, Any]]) -> Any:
     from rich.markup import escape
     from rich.table import Table
 
-    columns = [k for k in entries[0] if any(entry[k] not in (None, "", []) for entry in entries)]
+    usual = {"scale": 1, "offset": 0}
+    columns = [
+        key
+        for key in entries[0]
+        if any(entry[key] not in (None, "", [], usual.get(key)) for entry in entries)
+    ]
     table = Table(title=title, title_justify="left", title_style="bold", header_style="bold")
     for column in columns:
         table.add_column(column.replace("_", " "), overflow="fold")

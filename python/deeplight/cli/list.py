@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from typing import Annotated, Any
 
 import typer
@@ -19,40 +20,42 @@ def list_(
     """
     import deeplight
 
-    result = {
-        "models": list(deeplight.list_models()),
-        "weights": [_summary(name) for name in deeplight.list_weights()],
-    }
+    models = [asdict(model) for model in deeplight.list_models()]
+    weights = [_summary(name) for name in deeplight.list_weights()]
     if as_json:
-        typer.echo(json.dumps(result, indent=2))
-        return
+        typer.echo(json.dumps({"models": models, "weights": weights}, indent=2))
+    else:
+        _print_tables(models, weights)
+
+
+def _print_tables(models: list[dict[str, Any]], weights: list[dict[str, Any]]) -> None:
     from rich.console import Console
-    from rich.table import Table
 
     console = Console()
-    models = Table("architecture", box=None, pad_edge=False, header_style="bold")
-    for name in result["models"]:
-        models.add_row(name)
-    console.print(models)
+    table = _table("architecture", "scales", "what")
+    for model in models:
+        scales = " ".join(f"x{scale}" for scale in model["scales"])
+        table.add_row(model["name"], scales, model["summary"])
+    console.print(table)
     console.print()
-    if not result["weights"]:
+    if not weights:
         console.print("No weights are shipped with this build.")
         return
-    weights = Table(
-        "weights",
-        "architecture",
-        "scale",
-        "guides",
-        "MB",
-        box=None,
-        pad_edge=False,
-        header_style="bold",
-    )
-    for row in result["weights"]:
+    table = _table("weights", "architecture", "scale", "guides (bands)", "MB")
+    for row in weights:
         guides = ", ".join(f"{g['name']} ({g['bands']})" for g in row["guides"]) or "none"
         size = f"{row['bytes'] / 1e6:.1f}"
-        weights.add_row(row["name"], row["architecture"], f"x{row['scale']}", guides, size)
-    console.print(weights)
+        table.add_row(row["name"], row["architecture"], f"x{row['scale']}", guides, size)
+    console.print(table)
+
+
+def _table(*columns: str) -> Any:
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for column in columns:
+        table.add_column(column, overflow="fold")
+    return table
 
 
 def _summary(name: str) -> dict[str, Any]:

@@ -128,7 +128,7 @@ class TestInfoOfRasters:
         assert (info["rows"], info["columns"]) == (5, 7)
         assert info["geotransform"] == [500000, 10, 0, 5300000, 0, -20]
         assert "32633" in info["crs"] or "33N" in info["crs"]
-        assert [band["dtype"].lower() for band in info["bands"]] == ["byte", "byte"]
+        assert [band["dtype"] for band in info["bands"]] == ["uint8", "uint8"]
         assert info["bands"][0]["name"] == "radiance"
         assert info["bands"][0]["units"] == "nW/cm2/sr"
         assert info["bands"][0]["nodata"] == 255
@@ -157,7 +157,7 @@ class TestInfoOfRasters:
 class TestList:
     def test_json(self):
         listed = run_json("list")
-        assert "deeplight_sr" in listed["models"]
+        assert "deeplight_sr" in [model["name"] for model in listed["models"]]
         assert [w["name"] for w in listed["weights"]] == deeplight.list_weights()
 
     def test_table(self):
