@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <utility>
 
 #include "deeplight/core/errors.hpp"
 #include "deeplight/raster/grid.hpp"
@@ -46,27 +47,30 @@ class TilePlan {
   /// Tile `index` in row order.
   Tile operator[](std::int64_t index) const {
     require(index >= 0 && index < size(), "tile ", index, " of a plan of ", size());
-    const auto [row, rows, read_row, read_rows] = along(index / tile_columns_, rows_);
-    const auto [column, columns, read_column, read_columns] =
-        along(index % tile_columns_, columns_);
-    return {{row, column, rows, columns}, {read_row, read_column, read_rows, read_columns}};
+    const std::int64_t row = index / tile_columns_ * tile_;
+    const std::int64_t column = index % tile_columns_ * tile_;
+    const Window owner{row, column, std::min(tile_, rows_ - row),
+                       std::min(tile_, columns_ - column)};
+    return {owner, read_window(owner, rows_, columns_, halo_, multiple_)};
+  }
+
+  /// `owner` with a halo, its origin aligned down and its end aligned up to `multiple`, clipped to
+  /// a raster of rows x columns.
+  static Window read_window(const Window& owner, std::int64_t rows, std::int64_t columns,
+                            std::int64_t halo, std::int64_t multiple) {
+    const auto along = [&](std::int64_t start, std::int64_t length, std::int64_t limit) {
+      const std::int64_t first = std::max<std::int64_t>(start - halo, 0) / multiple * multiple;
+      const std::int64_t last = std::min(round_up(start + length + halo, multiple), limit);
+      return std::pair{first, last - first};
+    };
+    const auto [row, read_rows] = along(owner.row, owner.rows, rows);
+    const auto [column, read_columns] = along(owner.column, owner.columns, columns);
+    return {row, column, read_rows, read_columns};
   }
 
  private:
-  struct Span {
-    std::int64_t start, length, read_start, read_length;
-  };
-
   static std::int64_t round_up(std::int64_t value, std::int64_t multiple) {
     return (value + multiple - 1) / multiple * multiple;
-  }
-
-  Span along(std::int64_t index, std::int64_t length) const {
-    const std::int64_t start = index * tile_;
-    const std::int64_t end = std::min(start + tile_, length);
-    const std::int64_t first = std::max<std::int64_t>(start - halo_, 0) / multiple_ * multiple_;
-    const std::int64_t last = std::min(round_up(end + halo_, multiple_), length);
-    return {start, end - start, first, last - first};
   }
 
   std::int64_t rows_, columns_, tile_ = 1, halo_, multiple_, tile_rows_ = 1, tile_columns_ = 1;
