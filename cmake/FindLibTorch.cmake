@@ -57,7 +57,9 @@ if(LibTorch_FOUND AND NOT TARGET LibTorch::LibTorch)
   target_include_directories(LibTorch::LibTorch SYSTEM INTERFACE
     "${LibTorch_INCLUDE_DIR}" "${LibTorch_INCLUDE_DIR}/torch/csrc/api/include")
   # libtorch registers the CUDA backend by being loaded, not by being called: keep it as needed.
+  # It also exports a std::filesystem of its own, whose remove_all crashes: the compiler's comes first.
   target_link_libraries(LibTorch::LibTorch INTERFACE
+    "$<$<PLATFORM_ID:Linux>:stdc++>"
     "${LibTorch_c10}" "${LibTorch_torch_cpu}"
     "-Wl,--push-state,--no-as-needed" "${LibTorch_torch}" "-Wl,--pop-state")
   # The CUDA libraries that libtorch needs are found by its own run path, not by ours.

@@ -6,7 +6,7 @@
 #include <cmath>
 
 #include "deeplight/core/errors.hpp"
-#include "raster/temporary_folder.hpp"
+#include "raster/test_rasters.hpp"
 
 using namespace deeplight;
 using namespace deeplight::test;

@@ -11,7 +11,7 @@
 
 #include "deeplight/core/errors.hpp"
 #include "deeplight/raster/raster_reader.hpp"
-#include "raster/temporary_folder.hpp"
+#include "raster/test_rasters.hpp"
 
 using namespace deeplight;
 using namespace deeplight::test;
