@@ -149,7 +149,7 @@ at::Tensor forward_autocast(const at::Tensor& input, const at::Tensor& offset,
 }  // namespace
 }  // namespace deeplight::functional
 
-TORCH_LIBRARY(deeplight, library) {
+TORCH_LIBRARY_FRAGMENT(deeplight, library) {
   library.def(
       "deform_conv2d(Tensor input, Tensor offset, Tensor weight, Tensor? bias, int[] stride, "
       "int[] padding, int[] dilation, Tensor? mask) -> Tensor");

@@ -5,7 +5,7 @@ of it.
 
 Example:
     >>> import deeplight
-    >>> "deeplight_sr" in [model.name for model in deeplight.list_models()]
+    >>> "deeplight_sr" in deeplight.list_models()
     True
 """
 

@@ -4,17 +4,13 @@
 
 #include <ATen/core/Tensor.h>
 
-#include <array>
 #include <cstdint>
 #include <optional>
-#include <tuple>
 
 #include "deeplight/core/config.hpp"
+#include "deeplight/functional/deform_conv_geometry.hpp"
 
 namespace deeplight::functional {
-
-/// Rows, columns.
-using Pair = std::array<std::int64_t, 2>;
 
 /// Deformable 2-D convolution; names and layouts as torchvision's.
 ///
@@ -40,9 +36,6 @@ at::Tensor deform_conv2d_reference(const at::Tensor& input, const at::Tensor& of
                                    const std::optional<at::Tensor>& mask = {});
 
 namespace detail {
-
-/// Gradients for input, offset, weight, bias, mask; undefined where not asked for.
-using DeformGradients = std::tuple<at::Tensor, at::Tensor, at::Tensor, at::Tensor, at::Tensor>;
 
 at::Tensor deform_conv2d_cpu(const at::Tensor& input, const at::Tensor& offset,
                              const at::Tensor& weight, const std::optional<at::Tensor>& bias,

@@ -4,12 +4,16 @@
 #include <ATen/core/Tensor.h>
 
 #include <optional>
+#include <tuple>
 
 #include "deeplight/core/errors.hpp"
-#include "deeplight/functional/deform_conv.hpp"
+#include "deeplight/functional/pair.hpp"
 #include "deeplight/kernels/deform_conv_cpu.hpp"
 
 namespace deeplight::functional::detail {
+
+/// Gradients for input, offset, weight, bias, mask; undefined where not asked for.
+using DeformGradients = std::tuple<at::Tensor, at::Tensor, at::Tensor, at::Tensor, at::Tensor>;
 
 /// Checks every shape and gives the sizes of one sample.
 /// @throws InvalidArgument  with the rule and both values

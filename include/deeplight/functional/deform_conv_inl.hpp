@@ -11,6 +11,7 @@
 
 #include "deeplight/functional/deform_conv.hpp"
 #include "deeplight/functional/deform_conv_geometry.hpp"
+#include "deeplight/functional/ops_library.hpp"
 
 namespace deeplight::functional {
 
@@ -173,9 +174,12 @@ DEEPLIGHT_INLINE at::Tensor deform_conv2d(const at::Tensor& input, const at::Ten
   using Schema = at::Tensor(const at::Tensor&, const at::Tensor&, const at::Tensor&,
                             const std::optional<at::Tensor>&, at::IntArrayRef, at::IntArrayRef,
                             at::IntArrayRef, const std::optional<at::Tensor>&);
-  static const auto operation = c10::Dispatcher::singleton()
-                                    .findSchemaOrThrow("deeplight::deform_conv2d", "")
-                                    .typed<Schema>();
+  static const auto operation = [] {
+    ops::link();
+    return c10::Dispatcher::singleton()
+        .findSchemaOrThrow("deeplight::deform_conv2d", "")
+        .typed<Schema>();
+  }();
   return operation.call(input, offset, weight, bias, stride, padding, dilation, mask);
 #else
   require(input.device().is_cpu(),
