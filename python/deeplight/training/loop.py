@@ -162,7 +162,7 @@ class Trainer:
                 if scores or self.step % run.log_every == 0 or self.step == 1:
                     self.rows.append({"step": self.step, **terms, **(scores or {})})
                 due = self.step % run.checkpoint_every == 0 or self.step == run.steps
-                if due or interrupted():
+                if due:
                     self.save()
                 if report is not None:
                     rate = (self.step - first) / max(time.monotonic() - started, 1e-9)
@@ -170,6 +170,8 @@ class Trainer:
                         Progress(self.step, run.steps, terms["loss"], rate, scores, vars(self.best))
                     )
                 if interrupted():
+                    if not due:
+                        self.save()
                     raise KeyboardInterrupt
         return write_weights(self)
 
@@ -343,7 +345,8 @@ def train(
         trainer.resume()
     elif trainer.checkpoint_path.exists():
         raise ValueError(
-            f"'{trainer.checkpoint_path}' exists; continue it with --resume, or give another --output"
+            f"'{trainer.checkpoint_path}' exists; continue it with --resume, or give another "
+            "--output"
         )
     return trainer.run(report)
 
