@@ -1,0 +1,242 @@
+"""Trained weights, ready for rasters: what ``deeplight.load`` gives."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import warnings as python_warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from . import _native
+from .models import NativeNetwork, load_network
+
+__all__ = ["PredictedRaster", "Prediction", "Predictor", "load"]
+
+PathLike = str | os.PathLike[str]
+
+
+@dataclass(frozen=True)
+class PredictedRaster:
+    """What became of one low-resolution raster.
+
+    Attributes:
+        low_resolution: path of the input.
+        output: path of the result.
+        mean_in: mean of the input's valid pixels, physical units.
+        mean_out: mean of the output's valid pixels.
+        light_ratio: light out over light in; 1 when all light is kept.
+        valid_pixels: of the input.
+        invalid_pixels: of the input; nodata in the output.
+        tiles: computed.
+        seconds: taken.
+    """
+
+    low_resolution: str
+    output: str
+    mean_in: float
+    mean_out: float
+    light_ratio: float
+    valid_pixels: int
+    invalid_pixels: int
+    tiles: int
+    seconds: float
+
+    def __str__(self) -> str:
+        return (
+            f"{self.output}: total light {self.light_ratio:.3f} of the input's, "
+            f"{self.tiles} tile{'' if self.tiles == 1 else 's'}, {self.seconds:.1f} s"
+        )
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """Report of one call of :meth:`Predictor.predict`.
+
+    Attributes:
+        rasters: one for each low-resolution raster.
+        warnings: sentences on inputs unlike those of the training.
+        seconds: taken in all, checks included.
+    """
+
+    rasters: list[PredictedRaster]
+    warnings: list[str]
+    seconds: float
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain data, for JSON: a light ratio that is not finite becomes None."""
+        data = asdict(self)
+        for raster in data["rasters"]:
+            if not math.isfinite(raster["light_ratio"]):
+                raster["light_ratio"] = None
+        return data
+
+    def __str__(self) -> str:
+        return "\n".join(str(raster) for raster in self.rasters)
+
+
+class Predictor:
+    """A network with its card, which says how rasters become its inputs.
+
+    Attributes:
+        network: the network, a ``torch.nn.Module``.
+        card: the card, plain data; see ``deeplight/weights/card.hpp``.
+    """
+
+    def __init__(self, network: NativeNetwork, card: Mapping[str, Any]):
+        self.network = network
+        self.card = dict(card)
+
+    @property
+    def scale(self) -> int:
+        """Output pixels per low-resolution pixel along each side."""
+        return self.network.scale
+
+    @property
+    def guides(self) -> dict[str, int]:
+        """Guides that rasters must be given for, and how many bands each has."""
+        return {guide["name"]: guide["bands"] for guide in self.card["preprocessing"]["guides"]}
+
+    def __repr__(self) -> str:
+        guides = ", ".join(
+            f"{name} ({bands} band{'' if bands == 1 else 's'})"
+            for name, bands in self.guides.items()
+        )
+        name = self.card.get("name") or self.network.architecture
+        return f"Predictor({name}: x{self.scale}, guides: {guides or 'none'})"
+
+    def predict(
+        self,
+        low_resolution: PathLike | Sequence[PathLike],
+        guides: Mapping[str, PathLike] | None = None,
+        out: PathLike | Sequence[PathLike] | None = None,
+        *,
+        align: bool = False,
+        tile: int = 256,
+        consistency: str = "none",
+        self_ensemble: bool = False,
+        nodata: float | None = None,
+        overwrite: bool = False,
+        compression: str = "deflate",
+        progress: bool | Callable[[int, int], bool | None] = True,
+    ) -> Prediction:
+        """Super-resolves one raster, or several with the same guides.
+
+        Everything is checked before work begins. An output has its name only once it is whole; an
+        error or Ctrl-C leaves none half-written.
+
+        Args:
+            low_resolution: one band each; a path or several.
+            guides: a path by guide name, exactly those of :attr:`guides`.
+            out: a path for each low-resolution raster, or a folder, where a result is named
+                ``<name of its input>_x<scale>.tif``.
+            align: warp guides that lie on another grid; otherwise they are refused.
+            tile: side of a tile in low-resolution pixels. Smaller needs less memory and more time;
+                the result is the same.
+            consistency: ``"additive"`` or ``"multiplicative"`` makes block means of the output
+                equal the input.
+            self_ensemble: average over eight flips and rotations; eight times the work.
+            nodata: of the output; by default the input's where it is negative, else NaN.
+            overwrite: replace existing outputs.
+            compression: ``"deflate"``, ``"lzw"``, ``"zstd"`` or ``"none"``.
+            progress: a bar on standard error when that is a terminal; or a function of tiles done
+                and in all, whose False cancels.
+
+        Returns:
+            Light ratio, tiles and time of each raster, and warnings, which are also given through
+            the ``warnings`` module.
+
+        Raises:
+            ValueError: rasters that do not fit each other or the weights, damaged files.
+            OSError: a missing input, an output that cannot be written.
+            MemoryError: a tile does not fit into memory.
+            KeyboardInterrupt: Ctrl-C, or ``progress`` returned False.
+
+        Example:
+            >>> sr = deeplight.load("black-marble-x8")  # doctest: +SKIP
+            >>> sr.predict("ntl.tif", {"dem": "dem.tif"}, "sr.tif")  # doctest: +SKIP
+        """
+        inputs = _paths(low_resolution)
+        outputs = self._outputs(inputs, out)
+        with _progress(progress) as report_progress:
+            report = _native.predict(
+                self.network.native,
+                json.dumps(self.card),
+                inputs,
+                outputs,
+                [(name, Path(path)) for name, path in (guides or {}).items()],
+                tile=tile,
+                align=align,
+                consistency=consistency,
+                nodata=nodata,
+                self_ensemble=self_ensemble,
+                overwrite=overwrite,
+                compression=compression,
+                progress=report_progress,
+            )
+        for text in report["warnings"]:
+            python_warnings.warn(text, stacklevel=2)
+        rasters = [PredictedRaster(**raster) for raster in report["rasters"]]
+        return Prediction(rasters, report["warnings"], report["seconds"])
+
+    def _outputs(
+        self, inputs: Sequence[Path], out: PathLike | Sequence[PathLike] | None
+    ) -> list[Path]:
+        if out is None:
+            raise ValueError("out is missing: a path for each low-resolution raster, or a folder")
+        outputs = _paths(out)
+        if len(outputs) == 1 and outputs[0].is_dir():
+            return [outputs[0] / f"{path.stem}_x{self.scale}.tif" for path in inputs]
+        if len(outputs) != len(inputs):
+            raise ValueError(
+                f"{len(outputs)} output{'' if len(outputs) == 1 else 's'} for {len(inputs)} "
+                "low-resolution rasters; give one for each, or an existing folder"
+            )
+        return outputs
+
+
+def load(weights: PathLike) -> Predictor:
+    """Loads trained weights.
+
+    Args:
+        weights: a shipped name (``deeplight.list_weights()``), or a ``.safetensors`` file with its
+            ``.json`` card beside it.
+
+    Returns:
+        A predictor; its ``network`` is in evaluation mode.
+
+    Raises:
+        OSError: a file is missing or unreadable.
+        ValueError: a file is damaged, hostile, or of another architecture than its card says.
+    """
+    return Predictor(*load_network(weights))
+
+
+def _paths(value: PathLike | Sequence[PathLike]) -> list[Path]:
+    if isinstance(value, (str, os.PathLike)):
+        return [Path(value)]
+    return [Path(path) for path in value]
+
+
+@contextmanager
+def _progress(
+    wanted: bool | Callable[[int, int], bool | None],
+) -> Iterator[Callable[[int, int], bool | None] | None]:
+    if callable(wanted):
+        yield wanted
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
+
+    console = Console(stderr=True)
+    if not wanted or not console.is_terminal:
+        yield None
+        return
+    columns = (BarColumn(), MofNCompleteColumn(), "tiles", TimeRemainingColumn())
+    with Progress(*columns, console=console, transient=True) as bar:
+        task = bar.add_task("predict", total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)
