@@ -1,0 +1,160 @@
+"""`deeplight evaluate` on small rasters."""
+
+import csv
+import json
+
+import numpy as np
+import pytest
+
+from deeplight import _native, baselines, cli, metrics
+
+TRANSFORM = (10.0, 0.1, 0.0, 50.0, 0.0, -0.1)
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    rasterio = pytest.importorskip("rasterio")
+    monkeypatch.chdir(tmp_path)
+    rng = np.random.default_rng(0)
+    truth = (rng.gamma(0.7, 60, (64, 96)) * (rng.random((64, 96)) < 0.3)).clip(0, 255)
+    truth = truth.astype("uint8")
+    low = truth.reshape(8, 8, 12, 8).mean((1, 3)).astype("float32")
+
+    def write(name, array, cell, **profile):
+        bands = array if array.ndim == 3 else array[None]
+        with rasterio.open(
+            name,
+            "w",
+            driver="GTiff",
+            height=bands.shape[1],
+            width=bands.shape[2],
+            count=bands.shape[0],
+            dtype=bands.dtype,
+            crs="EPSG:4326",
+            transform=rasterio.Affine(cell, 0, 10, 0, -cell, 50),
+            **profile,
+        ) as out:
+            out.write(bands)
+
+    write("hr.tif", truth, 0.1)
+    write("lr.tif", low, 0.8)
+    write("sr.tif", truth.astype("float32") + 3, 0.1)
+    holes = truth.astype("float32")
+    holes[5] = -1
+    write("holes.tif", holes, 0.1, nodata=-1)
+    write("radiance.tif", truth.astype("float32"), 0.1)
+    write("moved.tif", truth, 0.11)
+    write("small.tif", truth[:, :-1], 0.1)
+    write("dmo.tif", rng.integers(0, 255, (2, 64, 96)).astype("uint8"), 0.1)
+    (tmp_path / "text.tif").write_text("no raster")
+    return tmp_path
+
+
+def run(capsys, *arguments):
+    with pytest.raises(SystemExit) as stop:
+        cli.main(["evaluate", *arguments])
+    captured = capsys.readouterr()
+    return stop.value.code, captured.out, captured.err
+
+
+def test_json_rows_are_the_metrics(folder, capsys):
+    code, out, err = run(capsys, "sr.tif", "hr.tif", "--low-resolution", "lr.tif", "--json")
+    assert (code, err) == (0, "")
+    result = json.loads(out)
+    assert [row["name"] for row in result["rows"]] == ["ours", "bicubic", "bicubic + block mean"]
+    truth, prediction = (_native.Raster(f).read()[0][0] for f in ("hr.tif", "sr.tif"))
+    lit = truth > 0
+    ours = result["rows"][0]
+    assert ours["psnr"] == pytest.approx(metrics.psnr(prediction, truth, data_range=255).item())
+    expected = metrics.ssim(prediction, truth, data_range=255, where=lit).item()
+    assert ours["lit_ssim"] == pytest.approx(expected)
+    assert ours["lit_rmse"] == pytest.approx(3)
+    assert result["data_range"] == 255
+    assert result["rows"][2]["light"] == pytest.approx(1, abs=1e-6)
+
+
+def test_table_csv_and_picture(folder, capsys):
+    code, out, _ = run(
+        capsys, "sr.tif", "hr.tif", "-l", "lr.tif", "--csv", "t.csv", "--picture", "p.png"
+    )
+    assert code == 0
+    lines = out.splitlines()
+    assert "lit PSNR" in lines[0] and lines[1].startswith("ours")
+    assert lines[1].split()[1] == "38.59"
+    assert "data range 255" in out
+    rows = list(csv.DictReader((folder / "t.csv").open()))
+    assert float(rows[0]["rmse"]) == pytest.approx(3)
+    assert (folder / "p.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_without_low_resolution_there_is_one_row(folder, capsys):
+    code, out, _ = run(capsys, "sr.tif", "hr.tif", "--json", "--picture", "p.png")
+    assert code == 0
+    assert [row["name"] for row in json.loads(out)["rows"]] == ["ours"]
+    assert (folder / "p.png").exists()
+
+
+def test_nodata_is_excluded_and_said(folder, capsys):
+    code, out, err = run(capsys, "holes.tif", "hr.tif", "--json")
+    assert code == 0
+    result = json.loads(out)
+    assert result["rows"][0]["psnr"] == "inf"
+    assert result["valid_share"] == pytest.approx(63 / 64)
+    assert result["notes"] == ["ours has no value at 96 of the truth's pixels; no row counts them"]
+    code, _, err = run(capsys, "holes.tif", "hr.tif")
+    assert code == 0 and "warning: ours has no value at 96" in err
+
+
+def test_window_and_threshold(folder, capsys):
+    code, out, _ = run(
+        capsys, "sr.tif", "hr.tif", "--window", "8,16,32,40", "--lit-threshold", "90", "--json"
+    )
+    assert code == 0
+    truth = _native.Raster("hr.tif").read()[0][0][8:40, 16:56]
+    assert json.loads(out)["lit_share"] == pytest.approx((truth > 90).mean())
+
+
+def test_ridge_row(folder, capsys):
+    ridge = baselines.GuideRidge(8, 2, (5,), [[9.0, 9.0]], [1.0, 2.0, 0.0, 0.0], 0.1)
+    ridge.save("ridge.json")
+    code, out, _ = run(
+        capsys, "sr.tif", "hr.tif", "-l", "lr.tif", "--ridge", "ridge.json", "-g", "dmo=dmo.tif",
+        "--json",
+    )  # fmt: skip
+    assert code == 0
+    rows = {row["name"]: row for row in json.loads(out)["rows"]}
+    truth = _native.Raster("hr.tif").read()[0][0].sum()
+    import torch
+
+    low = torch.from_numpy(_native.Raster("lr.tif").read()[0][0]).double()
+    image = (1 + 2 * baselines.bicubic(low, 8, clamp=False)).clamp_min(0)
+    assert rows["ridge on guides"]["light"] == pytest.approx(image.sum().item() / truth)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (["sr.tif"], 2, "name the super-resolved raster and the truth"),
+        (["sr.tif", "hr.tif", "--weights", "x"], 2, "not both"),
+        (["sr.tif", "hr.tif", "--truth", "hr.tif"], 2, "two truths"),
+        (["--weights", "x", "--truth", "hr.tif"], 2, "needs --low-resolution"),
+        (["sr.tif", "hr.tif", "--guide", "dmo"], 2, "--guide needs --weights or --ridge"),
+        (["sr.tif", "radiance.tif"], 2, "--data-range is needed: the truth is"),
+        (["sr.tif", "hr.tif", "--data-range", "-1"], 2, "above 0, got -1"),
+        (["sr.tif", "hr.tif", "--window", "1,2,3"], 2, "ROW,COLUMN,ROWS,COLUMNS, got '1,2,3'"),
+        (["sr.tif", "hr.tif", "--window", "60,0,8,8"], 1, "leaves the truth of 64x96"),
+        (["sr.tif", "hr.tif", "--csv", "none/t.csv"], 2, "folder of 'none/t.csv' does not exist"),
+        (["missing.tif", "hr.tif"], 1, "missing.tif"),
+        (["text.tif", "hr.tif"], 1, "text.tif"),
+        (["moved.tif", "hr.tif"], 1, "the prediction (moved.tif) covers"),
+        (["small.tif", "hr.tif"], 1, "the prediction (small.tif) is 95x64"),
+        (["sr.tif", "hr.tif", "-l", "lr.tif", "--scale", "4"], 1, "4 x low resolution"),
+        (["sr.tif", "hr.tif", "-l", "lr.tif", "--ridge", "text.tif"], 1, "no saved guide ridge"),
+    ],
+)
+def test_errors_are_one_line(folder, capsys, arguments, code, message):
+    got, out, err = run(capsys, *arguments)
+    assert (got, out) == (code, "")
+    assert message in err.replace("'", "") or message in err
+    assert err.count("\n") == 1 and err.startswith("deeplight: error: ")
+    assert not list(folder.glob("*.png"))
