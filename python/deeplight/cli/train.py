@@ -7,6 +7,8 @@ from typing import Annotated, Any
 
 import typer
 
+from deeplight.cli.errors import wrong_use
+
 __all__ = ["train"]
 
 
@@ -43,7 +45,8 @@ def train(
             overrides[key] = value
     if data is not None:
         overrides["data.root"] = str(data)
-    configuration = load_config(config, overrides)
+    with wrong_use():
+        configuration = load_config(config, overrides)
     folder = output or Path("runs") / configuration.weights.name
     with _display(configuration.run.steps, quiet) as report:
         path = run_training(configuration, folder, resume=resume, threads=threads, report=report)
@@ -51,7 +54,7 @@ def train(
 
 
 class _display:  # noqa: N801 - used as a context manager only
-    """A progress bar on standard error: loss, validation gain, rate and time left."""
+    """A progress bar on standard error, or a line per validation where that is no terminal."""
 
     def __init__(self, steps: int, quiet: bool) -> None:
         from rich.console import Console
@@ -64,6 +67,8 @@ class _display:  # noqa: N801 - used as a context manager only
             TimeRemainingColumn,
         )
 
+        self._console = Console(stderr=True)
+        self._lines = not quiet and not self._console.is_terminal
         self._progress = Progress(
             TextColumn("training"),
             BarColumn(),
@@ -71,8 +76,8 @@ class _display:  # noqa: N801 - used as a context manager only
             TextColumn("{task.fields[text]}"),
             TimeElapsedColumn(),
             TimeRemainingColumn(),
-            console=Console(stderr=True),
-            disable=quiet,
+            console=self._console,
+            disable=quiet or self._lines,
         )
         self._task = self._progress.add_task("training", total=steps, text="")
         self._validation = ""
@@ -91,10 +96,11 @@ class _display:  # noqa: N801 - used as a context manager only
                 f", {state.validation['gain']:+.2f} dB on bicubic "
                 f"(best {state.best['gain']:+.2f} at step {state.best['step']})"
             )
-            if not self._progress.console.is_terminal and not self._progress.disable:
-                self._progress.console.print(
+            if self._lines:
+                self._console.print(
                     f"step {state.step} of {state.steps}: loss {state.loss:.5g}{self._validation}, "
-                    f"light ratio {state.validation['light_ratio']:.3f}, {state.rate:.2f} steps/s"
+                    f"light ratio {state.validation['light_ratio']:.3f}, {state.rate:.2f} steps/s",
+                    soft_wrap=True,
                 )
         self._progress.update(
             self._task,
