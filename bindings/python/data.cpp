@@ -37,7 +37,7 @@ void bind_preprocessor(py::module_& module) {
              } catch (const Json::exception& error) {
                throw FormatError(concat("preprocessing is not JSON: ", error.what()));
              }
-             return Preprocessor(given.get<Preprocessing>(), scale);
+             return Preprocessor(options_from_json<Preprocessing>(given), scale);
            }),
            py::arg("preprocessing"), py::arg("scale"))
       .def(
