@@ -170,9 +170,7 @@ class RasterPrediction {
                                                         halo_ + network_.tile_multiple(), 1);
     GuideTensors guides;
     for (const auto& [name, reader] : job_.guides) {
-      Block block = reader.read(around.refined(scale_));
-      guides[name] =
-          preprocessor_.guide(name, view_of(block.values), view_of(block.valid)).to(device_);
+      guides[name] = prepared_guide(name, reader, around.refined(scale_));
     }
     at::Tensor sum;
     for (std::size_t index = 0; index < symmetries_.size(); ++index) {
@@ -181,6 +179,32 @@ class RasterPrediction {
       sum = sum.defined() ? sum + image : image;
     }
     return alone ? sum : sum / static_cast<double>(symmetries_.size());
+  }
+
+  /// A guide's window [1, channels, rows, columns], normalised. Read and prepared in strips: the
+  /// double precision of the preparation would otherwise need several times the guide's memory.
+  at::Tensor prepared_guide(const std::string& name, const RasterReader& reader,
+                            const Window& window) const {
+    constexpr std::int64_t strip_values = std::int64_t{1} << 22;
+    const auto bands = static_cast<std::int64_t>(reader.info().bands.size());
+    const std::int64_t strip =
+        std::max<std::int64_t>(strip_values / (bands * window.columns), scale_);
+    const std::int64_t reach = preprocessor_.margin() * scale_;
+    at::Tensor guide;
+    for (std::int64_t start = 0; start < window.rows; start += strip) {
+      const std::int64_t rows = std::min(strip, window.rows - start);
+      const std::int64_t first = std::max<std::int64_t>(start - reach, 0);
+      const std::int64_t last = std::min(start + rows + reach, window.rows);
+      Block block = reader.read({window.row + first, window.column, last - first, window.columns});
+      const at::Tensor part = preprocessor_.guide(name, view_of(block.values), view_of(block.valid))
+                                  .narrow(2, start - first, rows);
+      if (!guide.defined()) {
+        guide = at::empty({1, part.size(1), window.rows, window.columns},
+                          part.options().device(device_));
+      }
+      guide.narrow(2, start, rows).copy_(part);
+    }
+    return guide;
   }
 
   at::Tensor compute_one(const Symmetry& symmetry, const ImageStatistics& statistics,

@@ -188,6 +188,46 @@ TEST_CASE("predict: tiles equal the whole image, whatever their size") {
   }
 }
 
+TEST_CASE("predict: guides prepared in strips equal guides prepared whole, contrast included") {
+  class Contrast : public TileSensitive {
+   public:
+    Contrast() : TileSensitive(false) {}
+    std::int64_t margin() const override { return 0; }
+    std::vector<Guide> guides() const override { return {{"dem", 4}}; }
+    Output forward(const at::Tensor& x, const GuideTensors& guides,
+                   const ImageStatistics*) override {
+      return {guides.at("dem").sum(1, true), {}, {}};
+    }
+  };
+  Scene scene(40, 30000);  // a strip of 2^22 values is 34 of the 80 rows
+  scene.write_guide([](int band, int row, int column) {
+    return (row * 7 + column) % 41 == 3 ? missing : band * 30 + light(column, row);
+  });
+  Contrast network;
+  scene.card.preprocessing.guides[0].local_contrast = true;
+  scene.card.preprocessing.contrast_window = 9;
+  scene.card.preprocessing.output = {};
+  PredictRequest request = scene.request();
+  Block dem = RasterReader(scene.folder / "dem.tif").read();
+  const at::Tensor expected =
+      Preprocessor(scene.card.preprocessing, 2)
+          .guide("dem", at::from_blob(dem.values.data(), {1, 2, 80, 60000}),
+                 at::from_blob(dem.valid.data(), {1, 2, 80, 60000}, at::kByte))
+          .sum(1)
+          .contiguous();
+  for (const std::int64_t tile : {30000, 5000}) {
+    request.tile = tile;
+    predict(network, scene.card, request);
+    const Block block = RasterReader(scene.folder / "sr.tif").read();
+    double worst = 0;
+    for (std::size_t index = 0; index < block.values.size(); ++index) {
+      worst = std::max(worst, std::abs(double{block.values.data()[index]} -
+                                       expected.const_data_ptr<float>()[index]));
+    }
+    CHECK(worst < 1e-5);
+  }
+}
+
 TEST_CASE("predict: the self-ensemble is the mean over eight symmetries, tiled or not") {
   Scene scene;
   const at::NoGradGuard no_gradients;
