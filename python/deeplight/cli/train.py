@@ -33,6 +33,7 @@ def train(
     threads: Annotated[
         int | None, typer.Option("--threads", min=1, help="Of the computation.")
     ] = None,
+    device: Annotated[str, typer.Option("--device", help="cpu, cuda or cuda:N.")] = "cpu",
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,
 ) -> None:
     """Train a network on rasters; writes weights with their card, a log and checkpoints."""
@@ -49,7 +50,9 @@ def train(
         configuration = load_config(config, overrides)
     folder = output or Path("runs") / configuration.weights.name
     with _display(configuration.run.steps, quiet) as report:
-        path = run_training(configuration, folder, resume=resume, threads=threads, report=report)
+        path = run_training(
+            configuration, folder, resume=resume, threads=threads, device=device, report=report
+        )
     print(path)
 
 

@@ -323,6 +323,7 @@ def train(
     *,
     resume: bool = False,
     threads: int | None = None,
+    device: str = "cpu",
     report: Callable[[Progress], None] | None = None,
 ) -> Path:
     """Trains a network as a configuration says.
@@ -332,6 +333,7 @@ def train(
         output: folder for checkpoint, log and weights.
         resume: take up the checkpoint that lies there.
         threads: of the computation.
+        device: where the network runs, "cpu" or "cuda"; only the CPU promises the same bits.
         report: called after every step.
 
     Returns:
@@ -340,7 +342,7 @@ def train(
     Raises:
         ValueError: see :class:`Trainer`; also a checkpoint in ``output`` without ``resume``.
     """
-    trainer = Trainer(config, output, threads=threads)
+    trainer = Trainer(config, output, threads=threads, device=device)
     if resume:
         trainer.resume()
     elif trainer.checkpoint_path.exists():
