@@ -19,8 +19,9 @@ def list_(
     [dim]$ deeplight list --json | jq -r '.weights[].name'[/dim]
     """
     import deeplight
+    from deeplight.models import model_info
 
-    models = [asdict(model) for model in deeplight.list_models()]
+    models = [asdict(model_info(name)) for name in deeplight.list_models()]
     weights = [_summary(name) for name in deeplight.list_weights()]
     if as_json:
         typer.echo(json.dumps({"models": models, "weights": weights}, indent=2))

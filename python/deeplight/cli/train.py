@@ -36,7 +36,12 @@ def train(
     device: Annotated[str, typer.Option("--device", help="cpu, cuda or cuda:N.")] = "cpu",
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,
 ) -> None:
-    """Train a network on rasters; writes weights with their card, a log and checkpoints."""
+    """Train a network on rasters; writes weights with their card, a log and checkpoints.
+
+    [dim]$ deeplight train CONFIG.toml -o runs/mine[/dim]
+
+    [dim]$ deeplight train CONFIG.toml -o runs/mine --resume[/dim]
+    """
     from deeplight.training import load_config
     from deeplight.training import train as run_training
 

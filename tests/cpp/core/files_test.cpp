@@ -13,6 +13,12 @@
 #include "deeplight/core/sha256.hpp"
 #include "temporary_folder.hpp"
 
+#ifndef _WIN32
+#include <sys/resource.h>
+
+#include <csignal>
+#endif
+
 namespace fs = std::filesystem;
 
 namespace {
@@ -67,3 +73,26 @@ TEST_CASE("reading refuses missing files, folders and files above the limit") {
                        doctest::Contains("larger than 9"), deeplight::FormatError);
   CHECK(deeplight::read_text_file(folder / "ten", 10).size() == 10);
 }
+
+#ifndef _WIN32
+TEST_CASE("a disk that is full leaves the old file and no temporary one") {
+  const deeplight::testing::TemporaryFolder folder;
+  const std::string path = folder / "a";
+  deeplight::write_file_atomically(path, std::string("old"));
+  // A limit on file size fails the write as a full disk does, at any byte.
+  rlimit before{};
+  REQUIRE(getrlimit(RLIMIT_FSIZE, &before) == 0);
+  const auto handler = std::signal(SIGXFSZ, SIG_IGN);
+  for (const std::size_t room : {0, 1, 4095, 4096, 99999}) {
+    CAPTURE(room);
+    const rlimit limit{room, before.rlim_max};
+    REQUIRE(setrlimit(RLIMIT_FSIZE, &limit) == 0);
+    CHECK_THROWS_WITH_AS(deeplight::write_file_atomically(path, std::string(100000, 'x')),
+                         doctest::Contains("cannot write"), deeplight::FileError);
+  }
+  setrlimit(RLIMIT_FSIZE, &before);
+  std::signal(SIGXFSZ, handler);
+  CHECK(deeplight::read_text_file(path, 10) == "old");
+  CHECK(entries(folder.path()) == 1);
+}
+#endif

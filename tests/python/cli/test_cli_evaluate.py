@@ -158,3 +158,58 @@ def test_errors_are_one_line(folder, capsys, arguments, code, message):
     assert message in err.replace("'", "") or message in err
     assert err.count("\n") == 1 and err.startswith("deeplight: error: ")
     assert not list(folder.glob("*.png"))
+
+
+@pytest.fixture
+def weights_file(folder):
+    import deeplight
+    from deeplight import weights
+
+    net = deeplight.create_model("deeplight_sr", scale=8, width=8, guides={"dmo": 2})
+    card = {
+        "name": "tiny",
+        "architecture": "deeplight_sr",
+        "options": net.options,
+        "scale": 8,
+        "preprocessing": {
+            "low_resolution": {"units": "DN", "mean": 0.0, "std": 50.0, "minimum": 0.0},
+            "guides": [{"name": "dmo", "bands": 2, "mean": [128.0] * 2, "std": [70.0] * 2}],
+        },
+        "cell_size": [0.8, 0.8],
+        "cell_size_units": "degree",
+    }
+    return str(weights.save(net, card, folder / "tiny.safetensors"))
+
+
+def test_weights_are_predicted_and_scored(folder, weights_file, capsys):
+    import deeplight
+
+    common = ("--low-resolution", "lr.tif", "--guide", "dmo=dmo.tif", "--truth", "hr.tif")
+    code, out, _ = run(capsys, "--weights", weights_file, *common, "--json", "--picture", "p.png")
+    assert code == 0
+    rows = {row["name"]: row for row in json.loads(out)["rows"]}
+    assert list(rows) == ["ours", "bicubic", "bicubic + block mean"]
+    deeplight.load(weights_file).predict("lr.tif", {"dmo": "dmo.tif"}, "own.tif")
+    prediction, truth = (_native.Raster(f).read()[0][0] for f in ("own.tif", "hr.tif"))
+    expected = metrics.psnr(prediction, truth, data_range=255).item()
+    assert rows["ours"]["psnr"] == pytest.approx(expected, rel=1e-12)
+    assert (folder / "p.png").exists()
+
+    assert abs(rows["ours"]["light"] - 1) > 1e-3
+    code, out, _ = run(
+        capsys, "--weights", weights_file, *common, "--json", "--consistency", "multiplicative"
+    )
+    assert code == 0
+    assert json.loads(out)["rows"][0]["light"] == pytest.approx(1, abs=1e-5)
+
+
+def test_weights_errors(folder, weights_file, capsys):
+    common = ["--low-resolution", "lr.tif", "--truth", "hr.tif"]
+    code, _, err = run(capsys, "--weights", "no-such-weights", *common)
+    assert code == 2 and "no-such-weights" in err
+    code, _, err = run(capsys, "--weights", weights_file, *common)
+    assert code in (1, 2) and "dmo" in err
+    code, _, err = run(capsys, "--weights", weights_file, *common, "-g", "dmo=lr.tif")
+    assert code in (1, 2) and "lr.tif" in err
+    code, _, err = run(capsys, "sr.tif", "hr.tif", "--self-ensemble")
+    assert code == 2 and "need --weights" in err
