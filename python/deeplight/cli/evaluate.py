@@ -37,6 +37,13 @@ def evaluate(
     guide: Annotated[
         list[str] | None, typer.Option("--guide", "-g", help="NAME=FILE, for --weights; repeat.")
     ] = None,
+    consistency: Annotated[
+        str,
+        typer.Option(help="For --weights: none, or additive or multiplicative block means."),
+    ] = "none",
+    self_ensemble: Annotated[
+        bool, typer.Option("--self-ensemble", help="For --weights: eight flips and rotations.")
+    ] = False,
     ridge: Annotated[
         Path | None,
         typer.Option(help="Adds a fitted ridge on the guides (JSON of scripts/fit_ridge.py)."),
@@ -81,6 +88,8 @@ def evaluate(
             raise WrongUseError("name the super-resolved raster and the truth, or --weights")
         if guide and ridge is None:
             raise WrongUseError("--guide needs --weights or --ridge")
+        if consistency != "none" or self_ensemble:
+            raise WrongUseError("--consistency and --self-ensemble need --weights")
     elif low_resolution is None or truth is None:
         raise WrongUseError("--weights needs --low-resolution and --truth")
     if ridge is not None and low_resolution is None:
@@ -106,7 +115,14 @@ def evaluate(
         candidates["ours"] = image
     else:
         assert low_resolution is not None
-        candidates["ours"] = _predict(str(weights), low_resolution, guides, truth_image)
+        candidates["ours"] = _predict(
+            str(weights),
+            low_resolution,
+            guides,
+            truth_image,
+            consistency=consistency,
+            self_ensemble=self_ensemble,
+        )
     if ridge is not None:
         assert low is not None
         candidates["ridge on guides"] = _ridge(ridge, low, guides, scale or 1)
@@ -177,15 +193,19 @@ def _data_range(given: float | None, truth: Image) -> float:
     )
 
 
-def _predict(weights: str, low_resolution: Path, guides: dict[str, Path], truth: Image) -> Image:
+def _predict(
+    weights: str, low_resolution: Path, guides: dict[str, Path], truth: Image, **options: Any
+) -> Image:
     import deeplight
     from deeplight import evaluation
+    from deeplight.weights import resolve_weights
 
     with wrong_use():
-        predictor: Any = deeplight.load(weights)
+        resolve_weights(weights)
+    predictor = deeplight.load(weights)
     with tempfile.TemporaryDirectory(prefix="deeplight-") as folder:
         output = Path(folder) / "prediction.tif"
-        predictor.predict(low_resolution, guides=guides, out=output)
+        predictor.predict(low_resolution, guides=guides, out=output, **options)
         image = evaluation.read_image(output)
     evaluation.check_same_extent(truth.info, image.info, "prediction", 1)
     return image
