@@ -32,6 +32,8 @@ if(DEEPLIGHT_ASAN)
   return()
 endif()
 
+include(${CMAKE_CURRENT_LIST_DIR}/header_checks.cmake)
+
 set(_torch_folders functional losses metrics data nn models)
 set(_torch_library deeplight_compiled)
 if(DEEPLIGHT_RASTER)

@@ -37,9 +37,8 @@ auto bind_network_part(py::module_& module, const char* name) {
   return py::class_<Part, torch::nn::Module, std::shared_ptr<Part>>(module, name,
                                                                     py::module_local())
       .def(py::init([](const std::string& shape, const std::string& options) {
-        return std::make_shared<Part>(
-            options_from_json<nn::NetworkShape>(parse_options(shape)),
-            options_from_json<Options>(parse_options(options)));
+        return std::make_shared<Part>(options_from_json<nn::NetworkShape>(parse_options(shape)),
+                                      options_from_json<Options>(parse_options(options)));
       }))
       .def_static("default_shape", [] { return options_to_json(nn::NetworkShape{}).dump(); })
       .def_static("default_options", [] { return options_to_json(Options{}).dump(); })
@@ -52,7 +51,8 @@ void bind_base(py::module_& module) {
       .def("children", [](const torch::nn::Module& self) { return pairs(self.named_children()); })
       .def("parameters",
            [](const torch::nn::Module& self) { return pairs(self.named_parameters(false)); })
-      .def("buffers", [](const torch::nn::Module& self) { return pairs(self.named_buffers(false)); })
+      .def("buffers",
+           [](const torch::nn::Module& self) { return pairs(self.named_buffers(false)); })
       .def("train", &torch::nn::Module::train, py::arg("on") = true);
 }
 

@@ -28,20 +28,18 @@ void for_each_sample(const at::Tensor& input, const Visit& visit) {
 }
 
 at::Tensor forward_cuda(const at::Tensor& input, const at::Tensor& offset, const at::Tensor& weight,
-                        const OptionalTensor& bias, at::IntArrayRef stride,
-                        at::IntArrayRef padding, at::IntArrayRef dilation,
-                        const OptionalTensor& mask) {
-  const auto g = detail::deform_geometry(input, offset, weight, bias, {stride[0], stride[1]},
-                                         {padding[0], padding[1]}, {dilation[0], dilation[1]},
-                                         mask);
+                        const OptionalTensor& bias, at::IntArrayRef stride, at::IntArrayRef padding,
+                        at::IntArrayRef dilation, const OptionalTensor& mask) {
+  const auto g =
+      detail::deform_geometry(input, offset, weight, bias, {stride[0], stride[1]},
+                              {padding[0], padding[1]}, {dilation[0], dilation[1]}, mask);
   const c10::cuda::CUDAGuard guard(input.device());
   const auto stream = at::cuda::getCurrentCUDAStream();
   const std::int64_t groups = g.channels / weight.size(1), depth = weight.size(1) * g.taps();
   const auto image = input.contiguous(), moved = offset.contiguous();
   const auto factor = mask ? mask->contiguous() : at::Tensor();
   const auto kernel = weight.reshape({groups, weight.size(0) / groups, depth});
-  auto out = at::empty({input.size(0), weight.size(0), g.out_height, g.out_width},
-                       input.options());
+  auto out = at::empty({input.size(0), weight.size(0), g.out_height, g.out_width}, input.options());
   auto columns = at::empty({groups, depth, g.positions()}, input.options());
   for_each_sample(input, [&](std::int64_t b) {
     AT_DISPATCH_FLOATING_TYPES(input.scalar_type(), "deform_conv2d", [&] {
@@ -62,9 +60,9 @@ detail::DeformGradients backward_cuda(const at::Tensor& grad, const at::Tensor& 
                                       const OptionalTensor& bias, at::IntArrayRef stride,
                                       at::IntArrayRef padding, at::IntArrayRef dilation,
                                       const OptionalTensor& mask) {
-  const auto g = detail::deform_geometry(input, offset, weight, bias, {stride[0], stride[1]},
-                                         {padding[0], padding[1]}, {dilation[0], dilation[1]},
-                                         mask);
+  const auto g =
+      detail::deform_geometry(input, offset, weight, bias, {stride[0], stride[1]},
+                              {padding[0], padding[1]}, {dilation[0], dilation[1]}, mask);
   const c10::cuda::CUDAGuard guard(input.device());
   const auto stream = at::cuda::getCurrentCUDAStream();
   const std::int64_t groups = g.channels / weight.size(1), depth = weight.size(1) * g.taps();

@@ -40,13 +40,12 @@ detail::DeformGradients backward_cpu(const at::Tensor& grad, const at::Tensor& i
 }
 
 at::Tensor forward_fake(const at::Tensor& input, const at::Tensor& offset, const at::Tensor& weight,
-                        const OptionalTensor& bias, at::IntArrayRef stride,
-                        at::IntArrayRef padding, at::IntArrayRef dilation,
-                        const OptionalTensor& mask) {
+                        const OptionalTensor& bias, at::IntArrayRef stride, at::IntArrayRef padding,
+                        at::IntArrayRef dilation, const OptionalTensor& mask) {
   // Symbolic sizes: the output grid is the offset's, which the CPU kernel checks.
-  return at::empty_symint({input.sym_size(0), weight.sym_size(0), offset.sym_size(2),
-                           offset.sym_size(3)},
-                          input.options());
+  return at::empty_symint(
+      {input.sym_size(0), weight.sym_size(0), offset.sym_size(2), offset.sym_size(3)},
+      input.options());
 }
 
 detail::DeformGradients backward_fake(const at::Tensor& grad, const at::Tensor& input,
@@ -134,8 +133,8 @@ at::Tensor forward_autocast(const at::Tensor& input, const at::Tensor& offset,
                             const at::Tensor& weight, const OptionalTensor& bias,
                             at::IntArrayRef stride, at::IntArrayRef padding,
                             at::IntArrayRef dilation, const OptionalTensor& mask) {
-  const c10::impl::ExcludeDispatchKeyGuard off(c10::DispatchKeySet(
-      {c10::DispatchKey::AutocastCPU, c10::DispatchKey::AutocastCUDA}));
+  const c10::impl::ExcludeDispatchKeyGuard off(
+      c10::DispatchKeySet({c10::DispatchKey::AutocastCPU, c10::DispatchKey::AutocastCUDA}));
   const auto full = [](const at::Tensor& tensor) {
     return tensor.scalar_type() == at::kDouble ? tensor : tensor.to(at::kFloat);
   };

@@ -32,8 +32,8 @@ DEEPLIGHT_INLINE at::Tensor affine_warp(const at::Tensor& image, const at::Tenso
   const auto at_corner = [&](std::int64_t down, std::int64_t right) {
     const auto row = (rows + floor_y + down).clamp(0, height - 1);
     const auto column = (columns + floor_x + right).clamp(0, width - 1);
-    const auto index = (row.to(at::kLong) * width + column.to(at::kLong))
-                           .reshape({batch, 1, height * width});
+    const auto index =
+        (row.to(at::kLong) * width + column.to(at::kLong)).reshape({batch, 1, height * width});
     return flat.gather(2, index.expand({-1, image.size(1), -1})).reshape(image.sizes());
   };
   const auto top = at_corner(0, 0) * (1 - lx) + at_corner(0, 1) * lx;

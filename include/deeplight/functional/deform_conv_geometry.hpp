@@ -47,9 +47,8 @@ inline kernels::DeformGeometry deform_geometry(const at::Tensor& input, const at
               weight.size(0) % (g.channels / weight.size(1)) == 0,
           "deform_conv2d: weight ", weight.sizes(), " does not divide the ", g.channels,
           " channels of the input into groups");
-  require(offset.size(1) > 0 && offset.size(1) % (2 * g.taps()) == 0,
-          "deform_conv2d: offset has ", offset.size(1), " channels, expected a multiple of ",
-          2 * g.taps(), " = 2 x kernel taps");
+  require(offset.size(1) > 0 && offset.size(1) % (2 * g.taps()) == 0, "deform_conv2d: offset has ",
+          offset.size(1), " channels, expected a multiple of ", 2 * g.taps(), " = 2 x kernel taps");
   g.offset_groups = offset.size(1) / (2 * g.taps());
   require(g.channels % g.offset_groups == 0, "deform_conv2d: ", g.channels,
           " channels are no multiple of ", g.offset_groups, " offset groups");
@@ -57,9 +56,8 @@ inline kernels::DeformGeometry deform_geometry(const at::Tensor& input, const at
     return tensor.dim() == 4 && tensor.size(0) == input.size(0) && tensor.size(1) == channels &&
            tensor.size(2) == g.out_height && tensor.size(3) == g.out_width;
   };
-  require(fits(offset, offset.size(1)), "deform_conv2d: offset is ", offset.sizes(),
-          ", expected [", input.size(0), ", ", offset.size(1), ", ", g.out_height, ", ",
-          g.out_width, "]");
+  require(fits(offset, offset.size(1)), "deform_conv2d: offset is ", offset.sizes(), ", expected [",
+          input.size(0), ", ", offset.size(1), ", ", g.out_height, ", ", g.out_width, "]");
   if (mask) {
     const std::int64_t channels = g.offset_groups * g.taps();
     require(fits(*mask, channels), "deform_conv2d: mask is ", mask->sizes(), ", expected [",

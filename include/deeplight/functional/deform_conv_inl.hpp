@@ -15,23 +15,28 @@
 
 namespace deeplight::functional {
 
-DEEPLIGHT_INLINE at::Tensor deform_conv2d_reference(
-    const at::Tensor& input, const at::Tensor& offset, const at::Tensor& weight,
-    const std::optional<at::Tensor>& bias, Pair stride, Pair padding, Pair dilation,
-    const std::optional<at::Tensor>& mask) {
+DEEPLIGHT_INLINE at::Tensor deform_conv2d_reference(const at::Tensor& input,
+                                                    const at::Tensor& offset,
+                                                    const at::Tensor& weight,
+                                                    const std::optional<at::Tensor>& bias,
+                                                    Pair stride, Pair padding, Pair dilation,
+                                                    const std::optional<at::Tensor>& mask) {
   const auto g =
       detail::deform_geometry(input, offset, weight, bias, stride, padding, dilation, mask);
   const std::int64_t batch = input.size(0), taps = g.taps(), points = taps * g.positions();
   const auto floats = offset.options();
   const auto rows = at::arange(g.out_height, floats).mul(g.stride_h).sub(g.pad_h);
   const auto columns = at::arange(g.out_width, floats).mul(g.stride_w).sub(g.pad_w);
-  const auto tap_rows = at::arange(g.kernel_h, floats).mul(g.dilation_h).repeat_interleave(g.kernel_w);
+  const auto tap_rows =
+      at::arange(g.kernel_h, floats).mul(g.dilation_h).repeat_interleave(g.kernel_w);
   const auto tap_columns = at::arange(g.kernel_w, floats).mul(g.dilation_w).repeat({g.kernel_h});
   const auto shifted = offset.reshape({batch, g.offset_groups, taps, 2, g.out_height, g.out_width});
   auto y = shifted.select(3, 0) + tap_rows.view({taps, 1, 1}) + rows.view({1, -1, 1});
   auto x = shifted.select(3, 1) + tap_columns.view({taps, 1, 1}) + columns.view({1, 1, -1});
-  const auto inside = y.gt(-1).logical_and(y.lt(g.height)).logical_and(x.gt(-1)).logical_and(
-      x.lt(g.width));  // false for NaN
+  const auto inside = y.gt(-1)
+                          .logical_and(y.lt(g.height))
+                          .logical_and(x.gt(-1))
+                          .logical_and(x.lt(g.width));  // false for NaN
   y = at::where(inside, y, at::zeros({}, floats));
   x = at::where(inside, x, at::zeros({}, floats));
   const auto y0 = y.floor(), x0 = x.floor();
@@ -42,15 +47,17 @@ DEEPLIGHT_INLINE at::Tensor deform_conv2d_reference(
   for (int corner = 0; corner < 4; ++corner) {
     const bool low = corner < 2, left = corner % 2 == 0;
     const auto row = y0 + (low ? 0 : 1), column = x0 + (left ? 0 : 1);
-    const auto valid = inside.logical_and(row.ge(0)).logical_and(row.lt(g.height))
-                           .logical_and(column.ge(0)).logical_and(column.lt(g.width));
+    const auto valid = inside.logical_and(row.ge(0))
+                           .logical_and(row.lt(g.height))
+                           .logical_and(column.ge(0))
+                           .logical_and(column.lt(g.width));
     const auto index = (row.clamp(0, g.height - 1).to(at::kLong) * g.width +
                         column.clamp(0, g.width - 1).to(at::kLong))
                            .reshape({batch, g.offset_groups, 1, points})
                            .expand({-1, -1, g.channels_per_group(), -1});
     const auto weighting = (low ? 1 - ly : ly) * (left ? 1 - lx : lx) * valid;
-    const auto part = image.gather(3, index) *
-                      weighting.reshape({batch, g.offset_groups, 1, points});
+    const auto part =
+        image.gather(3, index) * weighting.reshape({batch, g.offset_groups, 1, points});
     sampled = sampled.defined() ? sampled + part : part;
   }
   if (mask) sampled = sampled * mask->reshape({batch, g.offset_groups, 1, points});
@@ -58,8 +65,8 @@ DEEPLIGHT_INLINE at::Tensor deform_conv2d_reference(
   const std::int64_t groups = g.channels / weight.size(1);
   const auto grouped = sampled.reshape({batch, groups, weight.size(1) * taps, g.positions()});
   const auto kernel = weight.reshape({groups, weight.size(0) / groups, weight.size(1) * taps});
-  auto out = at::matmul(kernel, grouped)
-                 .reshape({batch, weight.size(0), g.out_height, g.out_width});
+  auto out =
+      at::matmul(kernel, grouped).reshape({batch, weight.size(0), g.out_height, g.out_width});
   return bias ? out + bias->view({1, -1, 1, 1}) : out;
 }
 
@@ -76,8 +83,8 @@ DEEPLIGHT_INLINE at::Tensor deform_conv2d_cpu(const at::Tensor& input, const at:
   const auto factor = mask ? mask->contiguous() : at::Tensor();
   const auto kernel = weight.reshape({groups, weight.size(0) / groups, weight.size(1) * g.taps()});
   auto out = at::empty({batch, weight.size(0), g.out_height, g.out_width}, input.options());
-  auto columns = at::empty({batch, groups, weight.size(1) * g.taps(), g.positions()},
-                           input.options());
+  auto columns =
+      at::empty({batch, groups, weight.size(1) * g.taps(), g.positions()}, input.options());
   AT_DISPATCH_FLOATING_TYPES(input.scalar_type(), "deform_conv2d", [&] {
     const std::int64_t sample = g.channels * g.taps() * g.positions();
     at::parallel_for(0, batch, 1, [&](std::int64_t begin, std::int64_t end) {
@@ -139,7 +146,8 @@ struct DeformConvFunction : torch::autograd::Function<DeformConvFunction> {
   static at::Tensor forward(torch::autograd::AutogradContext* context, const at::Tensor& input,
                             const at::Tensor& offset, const at::Tensor& weight,
                             const std::optional<at::Tensor>& bias,
-                            const std::optional<at::Tensor>& mask, std::vector<std::int64_t> sizes) {
+                            const std::optional<at::Tensor>& mask,
+                            std::vector<std::int64_t> sizes) {
     context->save_for_backward(
         {input, offset, weight, bias.value_or(at::Tensor()), mask.value_or(at::Tensor())});
     context->saved_data["sizes"] = sizes;

@@ -3,7 +3,8 @@
 // Image [C, H, W]; offset [G*K*2, OH, OW] (per group and kernel tap: dy, dx); mask [G*K, OH, OW] or
 // null (all ones); columns [C*K, OH*OW]. C channels share G offset groups; K = kernel_h * kernel_w.
 // A tap outside the image, or with a NaN or infinite offset, samples 0 and has no gradient.
-// Source: Dai et al. 2017 (arXiv 1703.06211), eq. 2-4; modulation: Zhu et al. 2019 (arXiv 1811.11168).
+// Source: Dai et al. 2017 (arXiv 1703.06211), eq. 2-4; modulation: Zhu et al. 2019 (arXiv
+// 1811.11168).
 #pragma once
 
 #include <cmath>
@@ -80,18 +81,18 @@ template <class T>
 void deform_columns(const DeformGeometry& g, const T* image, const T* offset, const T* mask,
                     T* columns) {
   const std::int64_t taps = g.taps(), positions = g.positions(), plane = g.height * g.width;
-  for_each_tap(g, offset, [&](std::int64_t group, std::int64_t tap, std::int64_t p,
-                              const BilinearTap<T>& at) {
-    const T scale = mask ? mask[(group * taps + tap) * positions + p] : T(1);
-    for (std::int64_t c = 0; c < g.channels_per_group(); ++c) {
-      const std::int64_t channel = group * g.channels_per_group() + c;
-      const T* source = image + channel * plane;
-      T value = 0;
-      for (int corner = 0; corner < 4; ++corner)
-        value += at.weight[corner] * source[at.index[corner]];
-      columns[(channel * taps + tap) * positions + p] = scale * value;
-    }
-  });
+  for_each_tap(g, offset,
+               [&](std::int64_t group, std::int64_t tap, std::int64_t p, const BilinearTap<T>& at) {
+                 const T scale = mask ? mask[(group * taps + tap) * positions + p] : T(1);
+                 for (std::int64_t c = 0; c < g.channels_per_group(); ++c) {
+                   const std::int64_t channel = group * g.channels_per_group() + c;
+                   const T* source = image + channel * plane;
+                   T value = 0;
+                   for (int corner = 0; corner < 4; ++corner)
+                     value += at.weight[corner] * source[at.index[corner]];
+                   columns[(channel * taps + tap) * positions + p] = scale * value;
+                 }
+               });
 }
 
 /// Gradients of `deform_columns`. Each of grad_image, grad_offset, grad_mask may be null; they are
@@ -101,29 +102,30 @@ void deform_columns_backward(const DeformGeometry& g, const T* image, const T* o
                              const T* mask, const T* grad_columns, T* grad_image, T* grad_offset,
                              T* grad_mask) {
   const std::int64_t taps = g.taps(), positions = g.positions(), plane = g.height * g.width;
-  for_each_tap(g, offset, [&](std::int64_t group, std::int64_t tap, std::int64_t p,
-                              const BilinearTap<T>& at) {
-    const std::int64_t slot = group * taps + tap;
-    const T scale = mask ? mask[slot * positions + p] : T(1);
-    T by_y = 0, by_x = 0, by_mask = 0;
-    for (std::int64_t c = 0; c < g.channels_per_group(); ++c) {
-      const std::int64_t channel = group * g.channels_per_group() + c;
-      const T grad = grad_columns[(channel * taps + tap) * positions + p];
-      for (int corner = 0; corner < 4; ++corner) {
-        const T value = image[channel * plane + at.index[corner]];
-        if (grad_image)
-          grad_image[channel * plane + at.index[corner]] += grad * scale * at.weight[corner];
-        by_y += grad * at.weight_dy[corner] * value;
-        by_x += grad * at.weight_dx[corner] * value;
-        by_mask += grad * at.weight[corner] * value;
-      }
-    }
-    if (grad_offset) {
-      grad_offset[slot * 2 * positions + p] = by_y * scale;
-      grad_offset[(slot * 2 + 1) * positions + p] = by_x * scale;
-    }
-    if (grad_mask) grad_mask[slot * positions + p] = by_mask;
-  });
+  for_each_tap(g, offset,
+               [&](std::int64_t group, std::int64_t tap, std::int64_t p, const BilinearTap<T>& at) {
+                 const std::int64_t slot = group * taps + tap;
+                 const T scale = mask ? mask[slot * positions + p] : T(1);
+                 T by_y = 0, by_x = 0, by_mask = 0;
+                 for (std::int64_t c = 0; c < g.channels_per_group(); ++c) {
+                   const std::int64_t channel = group * g.channels_per_group() + c;
+                   const T grad = grad_columns[(channel * taps + tap) * positions + p];
+                   for (int corner = 0; corner < 4; ++corner) {
+                     const T value = image[channel * plane + at.index[corner]];
+                     if (grad_image)
+                       grad_image[channel * plane + at.index[corner]] +=
+                           grad * scale * at.weight[corner];
+                     by_y += grad * at.weight_dy[corner] * value;
+                     by_x += grad * at.weight_dx[corner] * value;
+                     by_mask += grad * at.weight[corner] * value;
+                   }
+                 }
+                 if (grad_offset) {
+                   grad_offset[slot * 2 * positions + p] = by_y * scale;
+                   grad_offset[(slot * 2 + 1) * positions + p] = by_x * scale;
+                 }
+                 if (grad_mask) grad_mask[slot * positions + p] = by_mask;
+               });
 }
 
 }  // namespace deeplight::kernels

@@ -30,8 +30,8 @@ DEEPLIGHT_INLINE void check_network_shape(std::int64_t scale, std::int64_t width
 DEEPLIGHT_INLINE void check_inputs(const at::Tensor& low_resolution, const GuideTensors& tensors,
                                    const std::vector<Guide>& guides,
                                    const std::vector<std::string>& optional, std::int64_t scale) {
-  require(low_resolution.dim() == 4 && low_resolution.size(1) == 1 &&
-              low_resolution.size(2) >= 1 && low_resolution.size(3) >= 1,
+  require(low_resolution.dim() == 4 && low_resolution.size(1) == 1 && low_resolution.size(2) >= 1 &&
+              low_resolution.size(3) >= 1,
           "low resolution must be [B, 1, h, w], got ", low_resolution.sizes());
   const std::int64_t batch = low_resolution.size(0);
   const std::int64_t rows = low_resolution.size(2), columns = low_resolution.size(3);

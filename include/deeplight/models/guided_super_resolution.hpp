@@ -1,9 +1,9 @@
 // GuidedSuperResolution<Align, Fuse, Refine>: a guided network composed of three parts.
 //
-// low resolution [B, 1, h, w] and named guides [B, bands, r*h, r*w] -> Output. Any h, w >= 1: sides are
-// padded to multiples of 4 by repeating the edge, and outputs are cropped back.
-// A new network is one line: using Mine = GuidedSuperResolution<MyAlign, MyFuse, MyRefine>, where each
-// part satisfies its concept in nn/composition.hpp. Parts are templates' business; sizes are options.
+// low resolution [B, 1, h, w] and named guides [B, bands, r*h, r*w] -> Output. Any h, w >= 1: sides
+// are padded to multiples of 4 by repeating the edge, and outputs are cropped back. A new network
+// is one line: using Mine = GuidedSuperResolution<MyAlign, MyFuse, MyRefine>, where each part
+// satisfies its concept in nn/composition.hpp. Parts are templates' business; sizes are options.
 #pragma once
 
 #include <memory>
@@ -24,9 +24,9 @@ namespace deeplight {
 
 template <class Align, class Fuse, class Refine>
 struct GuidedOptions {
-  std::int64_t scale = 8;                                    ///< 2, 4 or 8
-  std::vector<Guide> guides = {{"dmo", 7}, {"dem", 1}};      ///< in the order of their fusion
-  std::int64_t width = 64;                                   ///< feature channels, even
+  std::int64_t scale = 8;                                ///< 2, 4 or 8
+  std::vector<Guide> guides = {{"dmo", 7}, {"dem", 1}};  ///< in the order of their fusion
+  std::int64_t width = 64;                               ///< feature channels, even
   /// Ablation: modalities ("low_resolution" or guides) whose features are replaced by the mean of
   /// the remaining ones. Such a guide may be left out of the call.
   std::vector<std::string> without = {};
@@ -35,9 +35,9 @@ struct GuidedOptions {
   typename Refine::Options refine = {};
 
   friend void to_json(Json& json, const GuidedOptions& options) {
-    json = Json{{"scale", options.scale},     {"guides", options.guides},
-                {"width", options.width},     {"without", options.without},
-                {"align", Json(options.align)}, {"fuse", Json(options.fuse)},
+    json = Json{{"scale", options.scale},        {"guides", options.guides},
+                {"width", options.width},        {"without", options.without},
+                {"align", Json(options.align)},  {"fuse", Json(options.fuse)},
                 {"refine", Json(options.refine)}};
   }
   friend void from_json(const Json& json, GuidedOptions& options) {

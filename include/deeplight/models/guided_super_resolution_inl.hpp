@@ -49,8 +49,7 @@ bool GuidedSuperResolutionImpl<Align, Fuse, Refine>::present(const std::string& 
 
 template <nn::AlignmentModule Align, nn::FusionModule Fuse, nn::RefinementModule Refine>
 std::int64_t GuidedSuperResolutionImpl<Align, Fuse, Refine>::margin() const {
-  const double downsampling =
-      downsamplings_.empty() ? 0 : nn::LearnableDownsamplingImpl::margin();
+  const double downsampling = downsamplings_.empty() ? 0 : nn::LearnableDownsamplingImpl::margin();
   const double alignment = align_ ? align_->margin() : 0;
   return static_cast<std::int64_t>(
       std::ceil(downsampling + alignment + fuse_->margin() + refine_->margin()));
@@ -68,7 +67,8 @@ ImageStatistics GuidedSuperResolutionImpl<Align, Fuse, Refine>::image_statistics
     const at::Tensor& low_resolution) {
   ImageStatistics statistics;
   if (!align_) return statistics;
-  // Edge padding makes windows of at least the transformer's minimum; the centre stays the raster's.
+  // Edge padding makes windows of at least the transformer's minimum; the centre stays the
+  // raster's.
   statistics.warp = align_->raster_warp(pad(low_resolution, 1));
   if (statistics.warp) {
     statistics.warp->centre_x = static_cast<double>(low_resolution.size(3) - 1) / 2;
@@ -130,8 +130,7 @@ Output GuidedSuperResolutionImpl<Align, Fuse, Refine>::forward(const at::Tensor&
   } else {
     aligned = {at::stack(coarse).mean(0), coarse};
   }
-  const auto fused =
-      fuse_->forward(aligned.main, with_replacements(aligned.guides, aligned.main));
+  const auto fused = fuse_->forward(aligned.main, with_replacements(aligned.guides, aligned.main));
   Output output = refine_->forward(fused, inputs);
 
   const auto crop = [&](const at::Tensor& image) {

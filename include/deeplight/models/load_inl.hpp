@@ -17,16 +17,26 @@ namespace detail {
 
 DEEPLIGHT_INLINE at::ScalarType scalar_type(StorageType type) {
   switch (type) {
-    case StorageType::f64: return at::kDouble;
-    case StorageType::f32: return at::kFloat;
-    case StorageType::f16: return at::kHalf;
-    case StorageType::bf16: return at::kBFloat16;
-    case StorageType::i64: return at::kLong;
-    case StorageType::i32: return at::kInt;
-    case StorageType::i16: return at::kShort;
-    case StorageType::i8: return at::kChar;
-    case StorageType::u8: return at::kByte;
-    case StorageType::boolean: return at::kBool;
+    case StorageType::f64:
+      return at::kDouble;
+    case StorageType::f32:
+      return at::kFloat;
+    case StorageType::f16:
+      return at::kHalf;
+    case StorageType::bf16:
+      return at::kBFloat16;
+    case StorageType::i64:
+      return at::kLong;
+    case StorageType::i32:
+      return at::kInt;
+    case StorageType::i16:
+      return at::kShort;
+    case StorageType::i8:
+      return at::kChar;
+    case StorageType::u8:
+      return at::kByte;
+    case StorageType::boolean:
+      return at::kBool;
   }
   throw InvalidArgument("unknown storage type");
 }
@@ -96,13 +106,13 @@ DEEPLIGHT_INLINE void save_state(const Network& network, const std::string& path
     if (half && stored.is_floating_point()) stored = stored.to(at::kHalf);
     stored = stored.contiguous();
     kept.push_back(stored);
-    entries.push_back({.name = name,
-                       .type = detail::storage_type(stored.scalar_type()),
-                       .shape = stored.sizes().vec(),
-                       .begin = 0,
-                       .end = 0,
-                       .data = {static_cast<const std::byte*>(stored.const_data_ptr()),
-                                stored.nbytes()}});
+    entries.push_back(
+        {.name = name,
+         .type = detail::storage_type(stored.scalar_type()),
+         .shape = stored.sizes().vec(),
+         .begin = 0,
+         .end = 0,
+         .data = {static_cast<const std::byte*>(stored.const_data_ptr()), stored.nbytes()}});
   }
   write_safetensors(path, std::move(entries), metadata);
 }

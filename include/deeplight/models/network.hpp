@@ -36,7 +36,8 @@ class Network : public torch::nn::Module {
 
   /// Registered name of the architecture, e.g. "deeplight_sr".
   virtual std::string architecture() const = 0;
-  /// Every option with its value; `create_model(architecture(), options())` builds the same network.
+  /// Every option with its value; `create_model(architecture(), options())` builds the same
+  /// network.
   virtual Json options() const = 0;
   /// Integer factor r between low-resolution and output pixels along each side.
   virtual std::int64_t scale() const = 0;

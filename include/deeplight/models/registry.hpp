@@ -33,7 +33,8 @@ const RegisteredNetwork& registered_network(const std::string& name);
 
 /// @param options  a JSON object; absent keys keep their defaults
 /// @throws InvalidArgument  unknown name or option, or a value that breaks a rule
-std::shared_ptr<Network> create_model(const std::string& name, const Json& options = Json::object());
+std::shared_ptr<Network> create_model(const std::string& name,
+                                      const Json& options = Json::object());
 
 }  // namespace deeplight
 

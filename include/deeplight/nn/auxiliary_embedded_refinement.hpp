@@ -3,9 +3,10 @@
 //
 // fused [B, width, h, w] -> image [B, 1, r*h, r*w], pyramid, auxiliary logits [B, 1, r*h, r*w].
 // Per step: conv1 width->4*width, PixelShuffle 2, ReLU; head conv3 width->1.
-// Guide gate (option): features * (1 + g), g = conv3, ReLU, conv1 (zero at the start) over all guides
-// at that size, the raw guides at full size: a path for fine detail around the coarse bottleneck.
-// Source: DeepLight (arXiv 2402.15659); gate, skip, ReLU and initial values are this project's.
+// Guide gate (option): features * (1 + g), g = conv3, ReLU, conv1 (zero at the start) over all
+// guides at that size, the raw guides at full size: a path for fine detail around the coarse
+// bottleneck. Source: DeepLight (arXiv 2402.15659); gate, skip, ReLU and initial values are this
+// project's.
 #pragma once
 
 #include <torch/nn/modules/conv.h>
@@ -19,13 +20,13 @@
 namespace deeplight::nn {
 
 struct AuxiliaryEmbeddedRefinementOptions {
-  bool multi_scale = true;      ///< false: only the final prediction (w/o AER)
-  bool auxiliary_head = true;   ///< false: no auxiliary map (w/o ISP)
-  double auxiliary_bias = -4.7; ///< the head's first bias: log-odds of a rare class
-  bool bicubic_skip = false;    ///< predictions are added to the bicubic low resolution
-  bool zero_heads = false;      ///< heads start at zero; with the skip, training starts at bicubic
+  bool multi_scale = true;       ///< false: only the final prediction (w/o AER)
+  bool auxiliary_head = true;    ///< false: no auxiliary map (w/o ISP)
+  double auxiliary_bias = -4.7;  ///< the head's first bias: log-odds of a rare class
+  bool bicubic_skip = false;     ///< predictions are added to the bicubic low resolution
+  bool zero_heads = false;       ///< heads start at zero; with the skip, training starts at bicubic
   bool guide_gate = false;
-  std::int64_t gate_width = 16; ///< hidden channels of each gate
+  std::int64_t gate_width = 16;                 ///< hidden channels of each gate
   Consistency consistency = Consistency::none;  ///< block mean = input
 };
 DEEPLIGHT_OPTIONS(AuxiliaryEmbeddedRefinementOptions, multi_scale, auxiliary_head, auxiliary_bias,

@@ -52,15 +52,14 @@ DEEPLIGHT_INLINE at::Tensor AuxiliaryEmbeddedRefinement::predict(Step& step,
                                                                  const at::Tensor& low_resolution) {
   const auto residual = step.head->forward(features);
   if (!options_.bicubic_skip) return residual;
-  return residual + at::upsample_bicubic2d(low_resolution, {features.size(2), features.size(3)},
-                                           false);
+  return residual +
+         at::upsample_bicubic2d(low_resolution, {features.size(2), features.size(3)}, false);
 }
 
 DEEPLIGHT_INLINE Output AuxiliaryEmbeddedRefinement::forward(const at::Tensor& fused,
                                                              const RefinementInputs& inputs) {
-  require(!options_.guide_gate || inputs.guide_pyramid.size() == steps_.size(),
-          "guide_gate needs ", steps_.size(), " levels of guides, got ",
-          inputs.guide_pyramid.size());
+  require(!options_.guide_gate || inputs.guide_pyramid.size() == steps_.size(), "guide_gate needs ",
+          steps_.size(), " levels of guides, got ", inputs.guide_pyramid.size());
   Output output;
   at::Tensor features = fused;
   for (std::size_t level = 0; level < steps_.size(); ++level) {

@@ -11,9 +11,8 @@ namespace deeplight::nn {
 DEEPLIGHT_INLINE AuxiliaryToMainFusion::AuxiliaryToMainFusion(const NetworkShape& shape,
                                                               Options options)
     : torch::nn::Module("AuxiliaryToMainFusion") {
-  const CMFMOptions each{.width = shape.width,
-                         .blocks = options.blocks,
-                         .cross_branch = options.cross_branch};
+  const CMFMOptions each{
+      .width = shape.width, .blocks = options.blocks, .cross_branch = options.cross_branch};
   for (std::size_t i = 1; i < shape.guides.size(); ++i) {
     auxiliary_.push_back(
         register_module("auxiliary" + std::to_string(i - 1), std::make_shared<CMFMImpl>(each)));

@@ -16,12 +16,12 @@
 namespace deeplight::nn {
 
 struct CalibrationAwareAlignmentOptions {
-  bool enabled = true;       ///< false: one convolution 1 -> width, guides untouched (w/o CAA)
-  bool warp = true;          ///< the spatial transformer; off where rasters are registered already
-  bool warp_guides = true;   ///< false: guides lie on the fine frame and must not be bent
-  bool modulated = false;    ///< deformable convolution v2
-  double max_shift = 2.0;    ///< bound of the warp, low-resolution pixels
-  double max_offset = 4.0;   ///< bound of the deformable offsets, low-resolution pixels
+  bool enabled = true;      ///< false: one convolution 1 -> width, guides untouched (w/o CAA)
+  bool warp = true;         ///< the spatial transformer; off where rasters are registered already
+  bool warp_guides = true;  ///< false: guides lie on the fine frame and must not be bent
+  bool modulated = false;   ///< deformable convolution v2
+  double max_shift = 2.0;   ///< bound of the warp, low-resolution pixels
+  double max_offset = 4.0;  ///< bound of the deformable offsets, low-resolution pixels
   std::int64_t statistics_window = 24;  ///< a raster's warp is a median over windows of this side
 };
 DEEPLIGHT_OPTIONS(CalibrationAwareAlignmentOptions, enabled, warp, warp_guides, modulated,

@@ -17,14 +17,14 @@ DEEPLIGHT_INLINE CalibrationAwareAlignment::CalibrationAwareAlignment(const Netw
   }
   if (options.warp) {
     transformer_ = register_module(
-        "transformer", std::make_shared<SpatialTransformerImpl>(SpatialTransformerOptions{
-                           .max_shift = options.max_shift,
-                           .statistics_window = options.statistics_window}));
+        "transformer",
+        std::make_shared<SpatialTransformerImpl>(SpatialTransformerOptions{
+            .max_shift = options.max_shift, .statistics_window = options.statistics_window}));
   }
-  local_ = register_module("local", std::make_shared<DefCANImpl>(DefCANOptions{
-                                        .width = shape.width,
-                                        .modulated = options.modulated,
-                                        .max_offset = options.max_offset}));
+  local_ = register_module(
+      "local",
+      std::make_shared<DefCANImpl>(DefCANOptions{
+          .width = shape.width, .modulated = options.modulated, .max_offset = options.max_offset}));
   for (const Guide& guide : shape.guides) {
     guide_alignments_.push_back(register_module(
         "guide_" + guide.name,
@@ -32,26 +32,26 @@ DEEPLIGHT_INLINE CalibrationAwareAlignment::CalibrationAwareAlignment(const Netw
   }
 }
 
-DEEPLIGHT_INLINE Aligned CalibrationAwareAlignment::forward(
-    const at::Tensor& low_resolution, const std::vector<at::Tensor>& guides,
-    const std::optional<Warp>& warp) {
+DEEPLIGHT_INLINE Aligned CalibrationAwareAlignment::forward(const at::Tensor& low_resolution,
+                                                            const std::vector<at::Tensor>& guides,
+                                                            const std::optional<Warp>& warp) {
   if (!options_.enabled) return {plain_->forward(low_resolution), guides};
   at::Tensor main = low_resolution;
   std::optional<Warp> field = warp;
   if (transformer_) {
     if (!field) {
       field = Warp{transformer_->forward(low_resolution),
-                        static_cast<double>(low_resolution.size(3) - 1) / 2,
-                        static_cast<double>(low_resolution.size(2) - 1) / 2};
+                   static_cast<double>(low_resolution.size(3) - 1) / 2,
+                   static_cast<double>(low_resolution.size(2) - 1) / 2};
     }
     main = transformer_->warp(main, field->matrix, field->centre_x, field->centre_y);
   }
   Aligned aligned{local_->forward(main), {}};
   for (std::size_t i = 0; i < guides.size(); ++i) {
-    const auto guide = transformer_ && options_.warp_guides
-                           ? transformer_->warp(guides[i], field->matrix, field->centre_x,
-                                                field->centre_y)
-                           : guides[i];
+    const auto guide =
+        transformer_ && options_.warp_guides
+            ? transformer_->warp(guides[i], field->matrix, field->centre_x, field->centre_y)
+            : guides[i];
     aligned.guides.push_back(guide_alignments_[i]->forward(guide, aligned.main));
   }
   return aligned;
@@ -61,8 +61,8 @@ DEEPLIGHT_INLINE std::optional<Warp> CalibrationAwareAlignment::raster_warp(
     const at::Tensor& low_resolution) {
   if (!transformer_) return std::nullopt;
   return Warp{transformer_->of_raster(low_resolution),
-                   static_cast<double>(low_resolution.size(3) - 1) / 2,
-                   static_cast<double>(low_resolution.size(2) - 1) / 2};
+              static_cast<double>(low_resolution.size(3) - 1) / 2,
+              static_cast<double>(low_resolution.size(2) - 1) / 2};
 }
 
 DEEPLIGHT_INLINE double CalibrationAwareAlignment::margin() const {

@@ -1,10 +1,10 @@
 // CMFM, the cross-modality fusion module: two parallel residual branches from coarse to fine, the
 // second projected into the first, shallow results resized and concatenated into deeper ones.
 //
-// a, b [B, width, h, w] -> [B, width, h, w]; h and w multiples of 4. Stages at 1/4, 1/2 and 1 of the
-// size; bilinear resizing, align_corners=false.
-// Source: DeepLight (arXiv 2402.15659); the wiring is this project's interpretation, since the
-// paper's figure fixes neither the scales nor the number of blocks.
+// a, b [B, width, h, w] -> [B, width, h, w]; h and w multiples of 4. Stages at 1/4, 1/2 and 1 of
+// the size; bilinear resizing, align_corners=false. Source: DeepLight (arXiv 2402.15659); the
+// wiring is this project's interpretation, since the paper's figure fixes neither the scales nor
+// the number of blocks.
 #pragma once
 
 #include <torch/nn/module.h>

@@ -67,7 +67,8 @@ DEEPLIGHT_INLINE at::Tensor CMFMImpl::forward(const at::Tensor& a, const at::Ten
 
 DEEPLIGHT_INLINE double CMFMImpl::margin() const {
   const double stage = 2.0 * static_cast<double>(options_.blocks);  // pixels of that stage
-  const double coarse = 2 + 4 * stage + 4;  // down to 1/4, blocks, and up: one neighbour of 4 pixels
+  const double coarse =
+      2 + 4 * stage + 4;  // down to 1/4, blocks, and up: one neighbour of 4 pixels
   const double middle = 2 * stage + 2;
   return coarse + middle + stage + 2;
 }

@@ -1,7 +1,8 @@
 // What GuidedSuperResolution asks of its parts: alignment, fusion and refinement, as concepts.
 //
 // Each part is a torch::nn::Module with a nested options aggregate (described by DEEPLIGHT_OPTIONS)
-// and a constructor (const NetworkShape&, Options). `margin()` is its reach in low-resolution pixels.
+// and a constructor (const NetworkShape&, Options). `margin()` is its reach in low-resolution
+// pixels.
 #pragma once
 
 #include <torch/nn/module.h>
@@ -30,22 +31,21 @@ struct RefinementInputs {
 };
 
 template <class Part>
-concept NetworkPart =
-    std::derived_from<Part, torch::nn::Module> && std::default_initializable<typename Part::Options> &&
-    std::constructible_from<Part, const NetworkShape&, typename Part::Options> &&
-    requires(const Part part) {
-      { part.margin() } -> std::convertible_to<double>;
-    };
+concept NetworkPart = std::derived_from<Part, torch::nn::Module> &&
+                      std::default_initializable<typename Part::Options> &&
+                      std::constructible_from<Part, const NetworkShape&, typename Part::Options> &&
+                      requires(const Part part) {
+                        { part.margin() } -> std::convertible_to<double>;
+                      };
 
 /// Brings the night light and the guides' features onto one frame.
 template <class Part>
-concept AlignmentModule =
-    NetworkPart<Part> && requires(Part part, const at::Tensor& image,
-                                  const std::vector<at::Tensor>& guides,
-                                  const std::optional<Warp>& warp) {
-      { part.forward(image, guides, warp) } -> std::same_as<Aligned>;
-      { part.raster_warp(image) } -> std::same_as<std::optional<Warp>>;
-    };
+concept AlignmentModule = NetworkPart<Part> && requires(Part part, const at::Tensor& image,
+                                                        const std::vector<at::Tensor>& guides,
+                                                        const std::optional<Warp>& warp) {
+  { part.forward(image, guides, warp) } -> std::same_as<Aligned>;
+  { part.raster_warp(image) } -> std::same_as<std::optional<Warp>>;
+};
 
 /// Merges the main features and any number of guides' features, possibly none, into one map.
 template <class Part>

@@ -17,8 +17,8 @@ namespace deeplight::nn {
 
 struct DefCANOptions {
   std::int64_t width = 64;
-  bool modulated = false;    ///< deformable convolution v2: a mask in [0, 1] per tap
-  double max_offset = 4.0;   ///< bound of each offset, low-resolution pixels
+  bool modulated = false;   ///< deformable convolution v2: a mask in [0, 1] per tap
+  double max_offset = 4.0;  ///< bound of each offset, low-resolution pixels
 };
 DEEPLIGHT_OPTIONS(DefCANOptions, width, modulated, max_offset)
 

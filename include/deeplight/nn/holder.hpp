@@ -1,6 +1,6 @@
-// A shared handle to a module, constructible from an options aggregate with designated initialisers:
-// DeepLightSR net({.scale = 8, .guides = {{"dem", 1}}}). LibTorch's own ModuleHolder forwards its
-// arguments and so cannot take a braced list.
+// A shared handle to a module, constructible from an options aggregate with designated
+// initialisers: DeepLightSR net({.scale = 8, .guides = {{"dem", 1}}}). LibTorch's own ModuleHolder
+// forwards its arguments and so cannot take a braced list.
 #pragma once
 
 #include <memory>

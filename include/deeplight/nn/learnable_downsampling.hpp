@@ -1,8 +1,8 @@
 // Learnable downsampling of a guide to the low-resolution grid: log2(r) x (conv3 stride 2, ReLU).
 //
 // [B, bands, r*h, r*w] -> features at 1/2, 1/4, ... of that size, the last [B, width, h, w].
-// Source: DeepLight (arXiv 2402.15659): several stride-2 convolutions; their number and the channels
-// bands -> width/2 -> width -> width are this project's choice.
+// Source: DeepLight (arXiv 2402.15659): several stride-2 convolutions; their number and the
+// channels bands -> width/2 -> width -> width are this project's choice.
 #pragma once
 
 #include <torch/nn/module.h>

@@ -12,14 +12,12 @@ namespace deeplight::nn {
 
 /// Sizes shared by the alignment, fusion and refinement parts of one network.
 struct NetworkShape {
-  std::int64_t scale = 8;       ///< 2, 4 or 8
-  std::int64_t width = 64;      ///< feature channels
-  std::vector<Guide> guides;    ///< in their declared order
+  std::int64_t scale = 8;     ///< 2, 4 or 8
+  std::int64_t width = 64;    ///< feature channels
+  std::vector<Guide> guides;  ///< in their declared order
 
   /// Number of x2 steps between the low resolution and the output.
-  std::int64_t levels() const {
-    return std::countr_zero(static_cast<std::uint64_t>(scale));
-  }
+  std::int64_t levels() const { return std::countr_zero(static_cast<std::uint64_t>(scale)); }
   /// Bands of all guides together.
   std::int64_t guide_bands() const {
     std::int64_t bands = 0;

@@ -1,4 +1,5 @@
-// The spatial transformer's localisation net: low-resolution image -> affine displacement in pixels.
+// The spatial transformer's localisation net: low-resolution image -> affine displacement in
+// pixels.
 //
 // [B, 1, h, w] -> [B, 2, 3]. conv7 1->8, max-pool 2, ReLU, conv5 8->10, max-pool 2, ReLU, adaptive
 // average pooling 4x4, linear 160->32, ReLU, linear 32->6, which starts at zero: no displacement.
@@ -18,8 +19,9 @@
 namespace deeplight::nn {
 
 struct SpatialTransformerOptions {
-  double max_shift = 2.0;             ///< bound of the displacement, low-resolution pixels
-  std::int64_t statistics_window = 24;  ///< training size: a raster's warp is a median over such windows
+  double max_shift = 2.0;  ///< bound of the displacement, low-resolution pixels
+  std::int64_t statistics_window =
+      24;  ///< training size: a raster's warp is a median over such windows
 };
 DEEPLIGHT_OPTIONS(SpatialTransformerOptions, max_shift, statistics_window)
 

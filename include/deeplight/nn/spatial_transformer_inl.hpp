@@ -18,10 +18,10 @@ DEEPLIGHT_INLINE SpatialTransformerImpl::SpatialTransformerImpl(Options options)
   require(options.max_shift > 0, "max_shift must be positive, got ", options.max_shift);
   require(options.statistics_window >= 4, "statistics_window must be at least 4, got ",
           options.statistics_window);
-  conv0_ = register_module(
-      "conv0", torch::nn::Conv2d(torch::nn::Conv2dOptions(1, 8, 7).padding(3)));
-  conv1_ = register_module(
-      "conv1", torch::nn::Conv2d(torch::nn::Conv2dOptions(8, 10, 5).padding(2)));
+  conv0_ =
+      register_module("conv0", torch::nn::Conv2d(torch::nn::Conv2dOptions(1, 8, 7).padding(3)));
+  conv1_ =
+      register_module("conv1", torch::nn::Conv2d(torch::nn::Conv2dOptions(8, 10, 5).padding(2)));
   linear0_ = register_module("linear0", torch::nn::Linear(160, 32));
   linear1_ = register_module("linear1", torch::nn::Linear(32, 6));
   const at::NoGradGuard no_grad;
@@ -30,11 +30,12 @@ DEEPLIGHT_INLINE SpatialTransformerImpl::SpatialTransformerImpl(Options options)
 }
 
 DEEPLIGHT_INLINE at::Tensor SpatialTransformerImpl::forward(const at::Tensor& low_resolution) {
-  require(low_resolution.dim() == 4 && low_resolution.size(1) == 1 &&
-              low_resolution.size(2) >= 4 && low_resolution.size(3) >= 4,
+  require(low_resolution.dim() == 4 && low_resolution.size(1) == 1 && low_resolution.size(2) >= 4 &&
+              low_resolution.size(3) >= 4,
           "the spatial transformer needs [B, 1, h, w] with h, w >= 4, got ",
           low_resolution.sizes());
-  auto x = at::relu(at::max_pool2d(conv0_->forward(low_resolution), {2, 2}, {2, 2}, {0, 0}, {1, 1}));
+  auto x =
+      at::relu(at::max_pool2d(conv0_->forward(low_resolution), {2, 2}, {2, 2}, {0, 0}, {1, 1}));
   x = at::relu(at::max_pool2d(conv1_->forward(x), {2, 2}, {2, 2}, {0, 0}, {1, 1}));
   x = at::adaptive_avg_pool2d(x, {4, 4}).flatten(1);
   x = linear1_->forward(at::relu(linear0_->forward(x)));

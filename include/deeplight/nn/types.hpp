@@ -28,14 +28,15 @@ using GuideTensors = std::map<std::string, at::Tensor>;
 struct Warp {
   at::Tensor matrix;      ///< [B or 1, 2, 3]: rows (x, y); columns (linear x, linear y, shift)
   double centre_x = 0.0;  ///< where the linear part vanishes, in pixels of the image at hand
-  double centre_y = 0.0;  ///< (pixel centres at integers: an image of width w has its own at (w-1)/2)
+  double centre_y =
+      0.0;  ///< (pixel centres at integers: an image of width w has its own at (w-1)/2)
 };
 
 /// What a network gives, in its normalised units.
 struct Output {
-  at::Tensor image;                             ///< [B, 1, r*h, r*w]
-  std::vector<at::Tensor> pyramid;              ///< coarse to fine; the last element is `image`
-  std::optional<at::Tensor> auxiliary_logits;   ///< [B, 1, r*h, r*w], where there is such a head
+  at::Tensor image;                            ///< [B, 1, r*h, r*w]
+  std::vector<at::Tensor> pyramid;             ///< coarse to fine; the last element is `image`
+  std::optional<at::Tensor> auxiliary_logits;  ///< [B, 1, r*h, r*w], where there is such a head
 };
 
 }  // namespace deeplight

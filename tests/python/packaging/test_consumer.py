@@ -1,0 +1,79 @@
+"""install(), find_package(deeplight) and a header-only consumer of two translation units."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+import torch
+
+ROOT = Path(__file__).resolve().parents[3]
+BUILD = ROOT / "build" / os.environ.get("DEEPLIGHT_PRESET", "default")
+
+
+def run(*command, **options):
+    done = subprocess.run(command, capture_output=True, text=True, check=False, **options)
+    assert done.returncode == 0, f"{' '.join(map(str, command))}\n{done.stdout}\n{done.stderr}"
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def consumer(tmp_path_factory):
+    folder = ROOT / "build" / "consumer"  # a steady place lets the compiler cache work
+    prefix = tmp_path_factory.mktemp("prefix")
+    run("cmake", "--install", BUILD, "--prefix", prefix)
+    run(
+        "cmake", "-S", ROOT / "tests" / "consumer", "-B", folder, "-G", "Ninja", "--fresh",
+        f"-DCMAKE_PREFIX_PATH={prefix}", f"-DLibTorch_ROOT={Path(torch.__file__).parent}",
+        "-DCMAKE_BUILD_TYPE=Release", "-DCMAKE_CXX_COMPILER_LAUNCHER=ccache",
+    )  # fmt: skip
+    run("cmake", "--build", folder)
+    return folder
+
+
+def test_header_only_and_compiled_give_the_same(consumer):
+    header_only = run(consumer / "consumer").split()
+    compiled = run(consumer / "consumer_compiled").split()
+    assert header_only == compiled
+    assert header_only[0] == "3450223"
+
+
+def test_no_public_header_pulls_in_all_of_torch():
+    forbidden = ("torch/torch.h", "torch/nn.h", "torch/extension.h")
+    for header in (ROOT / "include").rglob("*.hpp"):
+        text = header.read_text()
+        assert not any(f"<{name}>" in text for name in forbidden), header
+        assert "__global__" not in text, header
+
+
+@pytest.mark.parametrize("floor", ["core", "kernels", "raster", "weights"])
+def test_torch_free_floors_stay_free_of_torch(floor):
+    for header in (ROOT / "include" / "deeplight" / floor).iterdir():
+        text = header.read_text()
+        assert not any(f"<{name}" in text for name in ("torch/", "ATen/", "c10/")), header
+
+
+FLOORS = [
+    {"core"},
+    {"kernels"},
+    {"functional", "raster", "radiometry"},
+    {"losses", "metrics", "data"},
+    {"weights", "nn"},
+    {"models"},
+    {"infer"},
+]
+# What a floor may include besides the floors below it: see docs/architecture.md.
+ALSO = {("data", "weights"), ("losses", "nn"), ("nn", "functional")}
+
+
+def test_each_floor_includes_only_floors_below_it():
+    level = {name: i for i, names in enumerate(FLOORS) for name in names}
+    for header in (ROOT / "include" / "deeplight").rglob("*.[hc]*"):
+        own = header.parent.name
+        for line in header.read_text().splitlines():
+            if line.startswith('#include "deeplight/'):
+                other = line.split("/")[1]
+                below = level[other] < level[own] or other == own or (own, other) in ALSO
+                assert below, f"{header.name} of {own} includes {other}"
