@@ -1,0 +1,66 @@
+"""Runs every benchmark and prints one table; `--json` writes the results with the machine.
+
+Usage: ./dev bench [--rounds N] [--json FILE] [NAME ...]
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import importlib
+import json
+import platform
+from pathlib import Path
+
+import torch
+from rich.console import Console
+from rich.table import Table
+
+NAMES = ("deform_conv", "networks")
+
+
+def _machine() -> dict[str, object]:
+    model = next(
+        (
+            line.split(":")[1].strip()
+            for line in Path("/proc/cpuinfo").read_text().splitlines()
+            if line.startswith("model name")
+        ),
+        platform.processor(),
+    )
+    return {
+        "cpu": model,
+        "capability": torch.backends.cpu.get_cpu_capability(),
+        "torch": torch.__version__,
+        "python": platform.python_version(),
+    }
+
+
+def main() -> None:
+    """Entry of `./dev bench`."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("names", nargs="*", default=NAMES, help=f"of {', '.join(NAMES)}")
+    parser.add_argument("--rounds", type=int, default=15, help="interleaved rounds, at least 15")
+    parser.add_argument("--json", type=Path, help="write the results here")
+    arguments = parser.parse_args()
+    unknown = set(arguments.names) - set(NAMES)
+    if unknown:
+        parser.error(f"unknown benchmark {', '.join(sorted(unknown))}; known: {', '.join(NAMES)}")
+
+    rows = []
+    for name in arguments.names:
+        rows += importlib.import_module(name).rows(arguments.rounds)
+    table = Table("item", "shape", "threads", "rival", "own ms", "rival ms", "ratio", "95 %")
+    for row in rows:
+        table.add_row(
+            row.item, row.shape, str(row.threads), row.rival, f"{row.own_ms:.2f}",
+            f"{row.rival_ms:.2f}", f"{row.ratio:.2f}", f"{row.low:.2f}-{row.high:.2f}",
+        )  # fmt: skip
+    Console().print(table)
+    if arguments.json:
+        result = {"machine": _machine(), "rows": [dataclasses.asdict(row) for row in rows]}
+        arguments.json.write_text(json.dumps(result, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()
