@@ -35,6 +35,7 @@ def predict_region(
     Only pixels of the region itself are read: its surroundings belong to other parts.
     """
     preprocessor, r = data.preprocessor(), data.scale
+    device = next(network.parameters()).device
     row, column, height, width = region
     result = torch.empty(1, 1, height * r, width * r)
     for top, bottom, first_row, last_row in _spans(height):
@@ -45,13 +46,14 @@ def predict_region(
                 last_row - first_row,
                 last_column - first_column,
             )
-            low = preprocessor.low_resolution(data.low_resolution_of(window))
+            low = preprocessor.low_resolution(data.low_resolution_of(window)).to(device)
             guides = {
-                name: data.window(guide, window).contiguous() for name, guide in data.guides.items()
+                name: data.window(guide, window).contiguous().to(device)
+                for name, guide in data.guides.items()
             }
             with torch.no_grad(), autocast():
                 image = network(low, guides).image
-            image = preprocessor.restore(image.float())
+            image = preprocessor.restore(image.float().cpu())
             core = image[
                 :, :, (top - first_row) * r : (bottom - first_row) * r,
                 (left - first_column) * r : (right - first_column) * r,
