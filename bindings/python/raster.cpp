@@ -1,4 +1,5 @@
 // Rasters as Python sees them: numpy arrays [bands, rows, columns] of values and of validity.
+#include <gdal.h>
 #include <pybind11/numpy.h>
 #include <pybind11/stl.h>
 #include <pybind11/stl/filesystem.h>
@@ -243,6 +244,7 @@ void bind_writer(py::module_& module) {
 }  // namespace
 
 void bind_raster(py::module_& module) {
+  module.def("gdal_version", [] { return std::string(GDALVersionInfo("RELEASE_NAME")); });
   bind_grid(module);
   bind_info(module);
   bind_reader(module);

@@ -17,6 +17,7 @@
 #include <vector>
 
 #include "deeplight/core/config.hpp"
+#include "deeplight/weights/safetensors_limits.hpp"
 
 namespace deeplight {
 
@@ -37,14 +38,6 @@ struct StoredTensor {
   std::uint64_t begin = 0;          ///< first byte, counted from the end of the header
   std::uint64_t end = 0;            ///< one past the last byte
   std::span<const std::byte> data;  ///< end - begin bytes, of any alignment: copy, do not cast
-};
-
-/// Limits that keep a hostile header from costing memory or time.
-struct SafetensorsLimits {
-  static constexpr std::uint64_t header_bytes = std::uint64_t{16} << 20;
-  static constexpr std::size_t tensors = 10000;
-  static constexpr std::size_t rank = 16;
-  static constexpr int nesting = 8;
 };
 
 /// A parsed file. Tensors are in the order of their bytes.

@@ -15,7 +15,7 @@
 #include <vector>
 
 #include "deeplight/core/errors.hpp"
-#include "deeplight/weights/safetensors.hpp"
+#include "deeplight/weights/safetensors_limits.hpp"
 
 namespace deeplight::detail {
 
