@@ -38,7 +38,7 @@ class LazyGroup(TyperGroup):
     _listing = False
 
     def list_commands(self, ctx: Any) -> list[str]:
-        return list(COMMANDS)
+        return [*COMMANDS]
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
         if cmd_name not in COMMANDS:
@@ -134,7 +134,8 @@ def main(arguments: list[str] | None = None) -> None:
     Raises:
         SystemExit: always, with the exit code.
     """
-    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    # No list(): once the command is loaded, that name means the module deeplight.cli.list here.
+    arguments = [*(sys.argv[1:] if arguments is None else arguments)]
     debug = "--debug" in arguments  # allowed anywhere, not only before the command
     arguments = [argument for argument in arguments if argument != "--debug"]
     sys.exit(run(typer.main.get_command(app), arguments, debug=debug))
