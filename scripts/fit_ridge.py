@@ -15,7 +15,7 @@ from pathlib import Path
 import torch
 
 from deeplight import _native, baselines, evaluation
-from deeplight.cli.evaluate import _print as print_table
+from deeplight.cli.evaluate import print_comparison
 
 
 def parts(text: str) -> list[tuple[int, int]]:
@@ -83,7 +83,7 @@ def main() -> None:
                 window=window,
             )
             print(f"\n{name}: low-resolution columns {first}:{last}", flush=True)
-            print_table(comparison)
+            print_comparison(comparison)
 
 
 if __name__ == "__main__":

@@ -13,11 +13,9 @@ from typing import Any
 
 import torch
 
-from deeplight import _native
+from deeplight._native import losses as _objectives
 
 __all__ = ["DeepLightLoss", "auxiliary_bce", "charbonnier", "l1", "mse", "multi_scale"]
-
-_objectives = _native.losses
 
 
 def _pixel_loss(

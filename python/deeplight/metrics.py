@@ -25,11 +25,9 @@ from typing import Any
 
 import torch
 
-from deeplight import _native
+from deeplight._native import metrics as _scores
 
 __all__ = ["cc", "lit_mask", "psnr", "rmse", "ssim", "ssim_map", "total_light_ratio"]
-
-_scores = _native.metrics
 
 
 def _tensor(image: Any) -> torch.Tensor:

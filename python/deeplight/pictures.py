@@ -13,12 +13,29 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["brightest_window", "comparison_picture"]
+__all__ = ["brightest_window", "check_picture_path", "comparison_picture"]
 
 #: Longer sides are thinned out before drawing; a screen shows no more.
 _MOST_PIXELS = 4096
 #: Side of the detail, pixels of the fine grid.
 _DETAIL = 160
+
+
+def check_picture_path(path: str | Path) -> str:
+    """The picture format of a path, before work begins.
+
+    Raises:
+        ImportError: matplotlib is not installed; names what to install.
+        ValueError: the ending is no picture format.
+    """
+    try:
+        from matplotlib.backends.backend_agg import FigureCanvasAgg
+    except ImportError as error:
+        raise ImportError("a picture needs matplotlib: pip install 'deeplight[plot]'") from error
+    kind = Path(path).suffix[1:].lower() or "png"
+    if kind not in FigureCanvasAgg.get_supported_filetypes():
+        raise ValueError(f"'{path}': '.{kind}' is no picture format; use .png")
+    return kind
 
 
 def brightest_window(image: np.ndarray, side: int) -> tuple[int, int, int, int]:
@@ -77,15 +94,14 @@ def comparison_picture(
     Raises:
         OSError: the folder is missing or not writable.
         ValueError: the ending is no picture format.
+        ImportError: matplotlib is not installed.
     """
+    path = Path(path)
+    kind = check_picture_path(path)
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.colors import AsinhNorm
     from matplotlib.figure import Figure
 
-    path = Path(path)
-    kind = path.suffix[1:].lower() or "png"
-    if kind not in FigureCanvasAgg.get_supported_filetypes():
-        raise ValueError(f"'{path}': '.{kind}' is no picture format; use .png")
     finest = list(panels.values())[-1]
     lit = finest[np.nan_to_num(finest) > 0]
     top = maximum or (float(np.percentile(lit, 99.9)) if lit.size else 1.0)

@@ -31,7 +31,7 @@ def demo(
     Writes sr.tif and comparison.png into demo-output and prints the scores.
     """
     from deeplight import evaluation
-    from deeplight.cli.evaluate import _print
+    from deeplight.cli.evaluate import print_comparison
     from deeplight.weights import load_card
 
     with wrong_use():
@@ -67,7 +67,7 @@ def demo(
         low_resolution=low,
         scale=scale,
     )
-    _print(comparison)
+    print_comparison(comparison)
     typer.echo(_verdict(comparison))
     typer.echo(f"{prediction}")
     picture = _draw(comparison, output / "comparison.png", scale)
@@ -127,7 +127,7 @@ def _draw(comparison: Comparison, path: Path, scale: int) -> Path | None:
     except ImportError:
         _say("no picture: pip install 'deeplight[plot]' brings matplotlib")
         return None
-    from deeplight.cli.evaluate import _draw as draw
+    from deeplight.cli.evaluate import draw_comparison
 
-    draw(comparison, path, scale, None)
+    draw_comparison(comparison, path, scale)
     return path

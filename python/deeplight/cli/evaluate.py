@@ -99,6 +99,11 @@ def evaluate(
     for output in (picture, csv_path):
         if output is not None and not output.parent.is_dir():
             raise WrongUseError(f"the folder of '{output}' does not exist")
+    if picture is not None:
+        from deeplight.pictures import check_picture_path
+
+        with wrong_use():
+            check_picture_path(picture)
 
     truth_image = evaluation.read_image(truth)
     low = None
@@ -139,11 +144,11 @@ def evaluate(
     if csv_path is not None:
         _write_csv(comparison, csv_path)
     if picture is not None:
-        _draw(comparison, picture, scale or 1, part)
+        draw_comparison(comparison, picture, scale or 1, part)
     if as_json:
         typer.echo(json.dumps(comparison.as_dict(), indent=2, allow_nan=False))
     else:
-        _print(comparison)
+        print_comparison(comparison)
 
 
 def _one_truth(
@@ -233,7 +238,8 @@ def _cell(value: float, digits: int) -> str:
     return "-" if math.isnan(value) else f"{value:.{digits}f}"
 
 
-def _print(comparison: Comparison) -> None:
+def print_comparison(comparison: Comparison) -> None:
+    """Prints the table on standard output and notes on standard error."""
     from rich.console import Console
     from rich.table import Table
 
@@ -274,9 +280,24 @@ def _write_csv(comparison: Comparison, path: Path) -> None:
             writer.writerow([name, *(repr(scores[key]) for key in keys)])
 
 
-def _draw(
-    comparison: Comparison, path: Path, scale: int, window: tuple[int, int, int, int] | None
+def draw_comparison(
+    comparison: Comparison,
+    path: Path,
+    scale: int,
+    window: tuple[int, int, int, int] | None = None,
 ) -> None:
+    """Draws low resolution, bicubic, ours and truth as far as they are there.
+
+    Args:
+        comparison: of ``evaluation.compare``.
+        path: of the picture.
+        scale: fine pixels per low-resolution pixel along each side.
+        window: the part of the truth's file that the comparison was cropped to.
+
+    Raises:
+        ImportError: matplotlib is not installed.
+        OSError: the picture cannot be written.
+    """
     import torch
 
     from deeplight.pictures import comparison_picture

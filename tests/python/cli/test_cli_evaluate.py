@@ -144,6 +144,7 @@ def test_ridge_row(folder, capsys):
         (["sr.tif", "hr.tif", "--window", "1,2,3"], 2, "ROW,COLUMN,ROWS,COLUMNS, got '1,2,3'"),
         (["sr.tif", "hr.tif", "--window", "60,0,8,8"], 1, "leaves the truth of 64x96"),
         (["sr.tif", "hr.tif", "--csv", "none/t.csv"], 2, "folder of 'none/t.csv' does not exist"),
+        (["sr.tif", "hr.tif", "--picture", "p.gyf"], 2, "'.gyf' is no picture format"),
         (["missing.tif", "hr.tif"], 1, "missing.tif"),
         (["text.tif", "hr.tif"], 1, "text.tif"),
         (["moved.tif", "hr.tif"], 1, "the prediction (moved.tif) covers"),
