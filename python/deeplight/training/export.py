@@ -6,6 +6,8 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import torch
+
 import deeplight
 from deeplight.weights import save
 
@@ -38,6 +40,7 @@ def card_of(trainer: Trainer) -> dict[str, Any]:
         "training": {
             "command": "deeplight train",
             "version": deeplight.__version__,
+            "threads": torch.get_num_threads(),
             "steps": trainer.step,
             "best_step": trainer.best.step,
             "config": table,
