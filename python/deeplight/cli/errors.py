@@ -65,6 +65,8 @@ def run(command: Any, arguments: list[str], debug: bool = False) -> int:
     try:
         code = command.main(args=arguments, prog_name="deeplight", standalone_mode=False)
         sys.stdout.flush()
+        if code == INTERRUPTED:  # typer has turned KeyboardInterrupt into its code, silently
+            return _report("interrupted", INTERRUPTED, debug=False)
         return code if isinstance(code, int) else 0
     except ClickException as error:
         context = getattr(error, "ctx", None)

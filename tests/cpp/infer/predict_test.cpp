@@ -10,6 +10,7 @@
 #include <limits>
 
 #include "deeplight/core/errors.hpp"
+#include "deeplight/data/preprocessor.hpp"
 #include "deeplight/raster/raster_reader.hpp"
 #include "raster/test_rasters.hpp"
 
