@@ -32,6 +32,10 @@ def untrained(folder, guides=GUIDES, scale=8, name="tiny"):
     return weights.save(net, card, folder / f"{name}.safetensors")
 
 
+def _line(name, table):
+    return re.search(rf"^ *{re.escape(name)} +(\d.*)$", table, re.MULTILINE)[1]
+
+
 def test_writes_a_raster_and_a_picture_and_prints_the_table(tmp_path):
     path = untrained(tmp_path)
     output = tmp_path / "out" / "demo"
@@ -87,9 +91,20 @@ def test_without_matplotlib_there_is_no_picture_but_everything_else(tmp_path, mo
 
 
 @pytest.mark.skipif("black-marble-x8" not in weights.list_weights(), reason="not shipped")
-def test_shipped_weights_beat_bicubic_where_there_is_light(tmp_path):
+def test_shipped_weights_are_ahead_of_both_baselines_where_there_is_light(tmp_path):
     result = runner.invoke(app, ["demo", "-o", str(tmp_path)], catch_exceptions=False)
     assert result.exit_code == 0
-    gain = float(re.search(r"ours is ([+-]\d+\.\d\d) dB", result.stdout).group(1))
-    assert gain >= 0.7
+    # The release bar (0.7 dB on the lit pixels) is for the whole held-out block; the sample is a
+    # window of it, where the demo claims no more than to be ahead of both baselines.
+    rows = {
+        name: [float(v) for v in _line(name, result.stdout).split()]
+        for name in ("ours", "bicubic", "bicubic + block mean")
+    }
+    light, lit_psnr, lit_ssim = 4, 5, 6
+    for baseline in ("bicubic", "bicubic + block mean"):
+        assert rows["ours"][lit_psnr] > rows[baseline][lit_psnr]
+        assert rows["ours"][lit_ssim] > rows[baseline][lit_ssim]
+    assert abs(rows["ours"][light] - 1) <= 0.1
+    gain = float(re.search(r"ours is ([+-]\d+\.\d\d) dB", result.stdout)[1])
+    assert gain == pytest.approx(rows["ours"][lit_psnr] - rows["bicubic"][lit_psnr], abs=0.011)
     assert "trained and chosen without this block" in result.stderr
