@@ -25,8 +25,8 @@ struct AuxiliaryEmbeddedRefinementOptions {
   double auxiliary_bias = -4.7;  ///< the head's first bias: log-odds of a rare class
   bool bicubic_skip = false;     ///< predictions are added to the bicubic low resolution
   bool zero_heads = false;       ///< heads start at zero; with the skip, training starts at bicubic
-  bool guide_gate = false;
-  std::int64_t gate_width = 16;                 ///< hidden channels of each gate
+  bool guide_gate = false;       ///< features times (1 + g) of all guides at that size
+  std::int64_t gate_width = 16;  ///< hidden channels of each gate
   Consistency consistency = Consistency::none;  ///< block mean = input
 };
 DEEPLIGHT_OPTIONS(AuxiliaryEmbeddedRefinementOptions, multi_scale, auxiliary_head, auxiliary_bias,
