@@ -30,8 +30,6 @@ if(NOT DEEPLIGHT_ASAN)
   set_target_properties(deeplight_ops PROPERTIES EXPORT_NAME ops)
   target_link_libraries(deeplight_ops PUBLIC deeplight PRIVATE deeplight_warnings)
   target_compile_definitions(deeplight_ops INTERFACE DEEPLIGHT_OPS)
-  # It works by being loaded, not by being called: some compilers drop such libraries by default.
-  target_link_options(deeplight_ops INTERFACE $<$<PLATFORM_ID:Linux>:LINKER:--no-as-needed>)
   if(DEEPLIGHT_HAS_CUDA)
     file(GLOB _kernels CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/bindings/torch/*_kernel.cu)
     target_sources(deeplight_ops PRIVATE ${_kernels})

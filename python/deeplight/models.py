@@ -161,10 +161,14 @@ def load_network(path: str | PathLike[str]) -> tuple[NativeNetwork, dict[str, An
 
     Raises:
         OSError: a file is missing or unreadable.
-        ValueError: a file is damaged, or holds other tensors than its architecture has.
+        ValueError: a file is damaged, is not the one whose hash the card states, or holds other
+            tensors than its architecture has.
     """
-    card = load_card(path)
+    card, weights = load_card(path), fspath(resolve_weights(path))
+    stated = card["weights_sha256"]
+    if stated and _native.safetensors_sha256(weights) != stated:
+        raise ValueError(f"'{weights}' is not the file that its card describes (SHA-256 differs)")
     network = NativeNetwork(card["architecture"], json.dumps(card["options"]))
-    network.native.load_state(fspath(resolve_weights(path)))
+    network.native.load_state(weights)
     network.eval()
     return network, card

@@ -21,7 +21,8 @@ struct LoadedModel {
 /// Builds the card's architecture and fills it.
 /// @param path  a .safetensors file; its card is the .json of the same name
 /// @throws FileError        a file is missing or unreadable
-/// @throws FormatError      a file is damaged, or the tensors are not this architecture's
+/// @throws FormatError      a file is damaged, is not the one whose hash the card states, or holds
+///                          tensors of another architecture
 /// @throws InvalidArgument  the card names an unknown architecture or option
 LoadedModel load(const std::string& path);
 

@@ -3,11 +3,15 @@
 
 #include <ATen/Functions.h>
 
+#include <algorithm>
 #include <cstring>
+#include <set>
 #include <utility>
 #include <vector>
 
 #include "deeplight/core/errors.hpp"
+#include "deeplight/core/nearest_name.hpp"
+#include "deeplight/core/sha256.hpp"
 #include "deeplight/models/load.hpp"
 #include "deeplight/models/registry.hpp"
 #include "deeplight/weights/safetensors.hpp"
@@ -67,34 +71,38 @@ DEEPLIGHT_INLINE std::vector<std::pair<std::string, at::Tensor>> state_of(
   return state;
 }
 
+DEEPLIGHT_INLINE void fill_network(Network& network, const SafetensorsFile& file,
+                                   const std::string& path) {
+  const auto state = state_of(network);
+  std::vector<std::string> problems;
+  std::set<std::string> known;
+  for (const auto& [name, tensor] : state) {
+    known.insert(name);
+    const StoredTensor* stored = file.find(name);
+    if (stored == nullptr) {
+      problems.push_back(concat(name, " ", tensor.sizes(), " is missing"));
+    } else if (at::IntArrayRef(stored->shape) != tensor.sizes()) {
+      problems.push_back(
+          concat(name, " is ", at::IntArrayRef(stored->shape), ", expected ", tensor.sizes()));
+    }
+  }
+  for (const StoredTensor& stored : file.tensors())
+    if (!known.contains(stored.name)) problems.push_back(stored.name + " is unknown to it");
+  constexpr std::size_t shown = 5;
+  const std::string more =
+      problems.size() > shown ? concat(", and ", problems.size() - shown, " more") : "";
+  const std::size_t total = problems.size();
+  problems.resize(std::min(total, shown));
+  require<FormatError>(total == 0, path, " does not hold the weights of this ",
+                       network.architecture(), ": ", joined(problems), more);
+  const at::NoGradGuard no_grad;
+  for (auto [name, tensor] : state) tensor.copy_(to_tensor(file.at(name)));
+}
+
 }  // namespace detail
 
 DEEPLIGHT_INLINE void load_state(Network& network, const std::string& path) {
-  const SafetensorsFile file = SafetensorsFile::open(path);
-  const auto state = detail::state_of(network);
-  std::string problems;
-  std::size_t found = 0;
-  for (const auto& [name, tensor] : state) {
-    const StoredTensor* stored = file.find(name);
-    if (stored == nullptr) {
-      problems += concat("\n  missing: ", name, " ", tensor.sizes());
-      continue;
-    }
-    ++found;
-    if (at::IntArrayRef(stored->shape) != tensor.sizes())
-      problems += concat("\n  ", name, ": ", at::IntArrayRef(stored->shape), " in the file, ",
-                         tensor.sizes(), " in the network");
-  }
-  if (found < file.tensors().size()) {
-    std::map<std::string, bool> known;
-    for (const auto& [name, tensor] : state) known[name] = true;
-    for (const StoredTensor& stored : file.tensors())
-      if (!known.contains(stored.name)) problems += "\n  not in the network: " + stored.name;
-  }
-  require<FormatError>(problems.empty(), path, " does not hold the weights of this ",
-                       network.architecture(), ":", problems);
-  const at::NoGradGuard no_grad;
-  for (auto [name, tensor] : state) tensor.copy_(detail::to_tensor(file.at(name)));
+  detail::fill_network(network, SafetensorsFile::open(path), path);
 }
 
 DEEPLIGHT_INLINE void save_state(const Network& network, const std::string& path, bool half,
@@ -120,7 +128,12 @@ DEEPLIGHT_INLINE void save_state(const Network& network, const std::string& path
 DEEPLIGHT_INLINE LoadedModel load(const std::string& path) {
   LoadedModel model{nullptr, read_card(card_path_for(path))};
   model.network = create_model(model.card.architecture, model.card.options);
-  load_state(*model.network, path);
+  const SafetensorsFile file = SafetensorsFile::open(path);
+  const std::string& expected = model.card.weights_sha256;
+  require<FormatError>(expected.empty() || sha256_hex(file.bytes()) == expected, path,
+                       " is not the file that its card describes: its SHA-256 is ",
+                       sha256_hex(file.bytes()), ", the card says ", expected);
+  detail::fill_network(*model.network, file, path);
   model.network->eval();
   return model;
 }

@@ -15,7 +15,7 @@ TEST_CASE("fusion folds any number of guides from the left") {
     NetworkShape shape{.scale = 2, .width = 8, .guides = {}};
     std::vector<at::Tensor> features;
     for (std::size_t i = 0; i < guides; ++i) {
-      shape.guides.push_back({"g" + std::to_string(i), 1});
+      shape.guides.push_back({std::to_string(i), 1});
       features.push_back(at::rand({1, 8, 4, 4}));
     }
     AuxiliaryToMainFusion part(shape, {.blocks = 1});
