@@ -234,8 +234,13 @@ def test_shell_lines(command, folder, capsys):
     elif program.startswith("./dev") or ("=" in program and "./dev" in arguments):
         step = arguments[arguments.index("./dev") + 1] if "./dev" in arguments else arguments[0]
         assert re.search(rf"^  {step}\)", (ROOT / "dev").read_text(), re.MULTILINE), step
+    elif program == "python":
+        script = ROOT / arguments[0]
+        assert script.exists(), f"no such script: {arguments[0]}"
+        named = {argument for argument in arguments if argument.startswith("--")}
+        assert all(f'"{option}"' in script.read_text() for option in named)
     else:
-        assert shutil.which(program) or (ROOT / program).exists(), f"no such program: {program}"
+        assert program in ("pip", "cmake", "git"), f"who runs {program}?"
 
 
 def known_options():
