@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Fits the ridge regression on guides and prints the baselines' table.
 
-    scripts/fit_ridge.py FOLDER --training 0:107,141:175 --validation 122:137 --test 139:175
+    scripts/fit_ridge.py FOLDER --training 0:107,139:175 --validation 122:137 --test 110:120
 
 FOLDER holds ntl_lr_x8.tif, ntl_hr.tif, dmo.tif and dem.tif; columns are low-resolution columns,
 half open. The penalty is chosen on the validation columns; the test columns are only scored.

@@ -2,8 +2,8 @@
 
     python scripts/make_sample_data.py ../shared/data/black_marble_2012
 
-The window is chosen by its share of lit pixels among all windows of 32 x 32 low-resolution cells in
-the test block (columns 139 to 174), never by a score. Written to
+The window is chosen by its share of lit pixels among all windows of 24 x 24 low-resolution cells in
+the test block (rows 64 to 127, columns 80 to 103), never by a score. Written to
 python/deeplight/sample_data/black_marble.
 """
 
@@ -17,8 +17,9 @@ import rasterio
 from rasterio.windows import Window
 
 SCALE = 8
-CELLS = 32
-TEST_COLUMNS = (139, 174)
+CELLS = 24
+TEST_ROWS = (64, 127)
+TEST_COLUMNS = (80, 103)
 FILES = ("ntl_lr_x8", "ntl_hr", "dmo", "dem", "settlement_proxy")
 TARGET = Path(__file__).parents[1] / "python/deeplight/sample_data/black_marble"
 NOTICE = """\
@@ -44,10 +45,10 @@ def most_lit_window(lights: np.ndarray) -> tuple[int, int]:
     table = np.pad(lit.cumsum(0).cumsum(1), ((1, 0), (1, 0)))
     below, above = table[CELLS:], table[:-CELLS]
     boxes = below[:, CELLS:] - above[:, CELLS:] - below[:, :-CELLS] + above[:, :-CELLS]
-    first, last = TEST_COLUMNS
-    inside = boxes[:, first : last - CELLS + 2]
+    top, left = TEST_ROWS[0], TEST_COLUMNS[0]
+    inside = boxes[top : TEST_ROWS[1] - CELLS + 2, left : TEST_COLUMNS[1] - CELLS + 2]
     row, column = np.unravel_index(int(inside.argmax()), inside.shape)
-    return int(row), int(column) + first
+    return int(row) + top, int(column) + left
 
 
 def cut(source: Path, target: Path, row: int, column: int, factor: int) -> None:

@@ -48,8 +48,8 @@ local_contrast = true
 name = "dem"
 path = "dem.tif"
 [split]
-train = [{{ columns = [0, 19] }}]
-validation = [{{ columns = [22, 31] }}]
+train = [{{ columns = [0, 14] }}]
+validation = [{{ columns = [17, 23] }}]
 [patches]
 patch = 8
 batch = 2
@@ -138,13 +138,19 @@ def test_native_tables_are_strict_too(config_file, tmp_path):
 
 
 def test_the_shipped_configuration_keeps_the_test_block_apart():
-    config = load_config(SHIPPED)
-    assert config.split.test[0].columns == (139, 174)
-    assert (
-        config.split.train[0].columns[1] + config.split.buffer
-        < config.split.validation[0].columns[0]
-    )
-    assert config.split.validation[0].columns[1] + config.split.buffer < 139
+    split = load_config(SHIPPED).split
+    (test,) = split.test
+
+    def gap(first, second, last):  # cells between two ranges; None is the whole side
+        (a, b), (c, d) = first or (0, last), second or (0, last)
+        return max(c - b, a - d) - 1
+
+    for other in [*split.train, *split.validation]:
+        apart = (gap(other.rows, test.rows, 127), gap(other.columns, test.columns, 174))
+        assert max(apart) >= split.buffer, other
+    notice = (SAMPLES / "NOTICE.txt").read_text()
+    assert "rows 65 to 88" in notice and "columns 80 to 103" in notice
+    assert test.rows == (64, 127) and test.columns == (80, 103)
 
 
 # ---------------------------------------------------------------- data
@@ -153,7 +159,7 @@ def test_the_shipped_configuration_keeps_the_test_block_apart():
 def test_statistics_are_those_of_the_training_region(config_file):
     data = load_data(load_config(config_file))
     with rasterio.open(SAMPLES / "dmo.tif") as raster:
-        values = raster.read().astype(np.float64)[:, :, :160]
+        values = raster.read().astype(np.float64)[:, :, :120]
     guide = data.preprocessing["guides"][0]
     np.testing.assert_allclose(guide["mean"], values.mean((1, 2)))
     np.testing.assert_allclose(guide["std"], values.std((1, 2), ddof=1))
@@ -187,9 +193,9 @@ def test_a_real_low_resolution_is_taken(config_file):
         ('path = "dem.tif"', 'path = "den.tif"', FileNotFoundError, "guide 'dem' .*den.tif"),
         ('path = "dem.tif"', 'path = "NOTICE.txt"', ValueError, "NOTICE.txt"),
         ('path = "dem.tif"', 'path = "ntl_lr_x8.tif"', ValueError, "dem"),
-        ("columns = [22, 31]", "columns = [20, 31]", ValueError, "closer than the buffer"),
-        ("columns = [22, 31]", "columns = [22, 32]", ValueError, "leaves the low-resolution grid"),
-        ("columns = [22, 31]", "columns = [31, 22]", ValueError, r"split.validation\[0\].columns"),
+        ("columns = [17, 23]", "columns = [15, 23]", ValueError, "closer than the buffer"),
+        ("columns = [17, 23]", "columns = [17, 24]", ValueError, "leaves the low-resolution grid"),
+        ("columns = [17, 23]", "columns = [23, 17]", ValueError, r"split.validation\[0\].columns"),
         ("patch = 8", "patch = 24", ValueError, "no region holds a patch"),
         ('auxiliary = "settlement_proxy.tif"', 'auxiliary = "dem.tif"', ValueError, r"in \[0, 1\]"),
     ],
@@ -394,7 +400,7 @@ def test_the_command_prints_the_weights_and_reports_on_standard_error(config_fil
     [
         ({"patch = 8": "patches = 8"}, 2, "did you mean 'patch'"),
         ({'path = "dem.tif"': 'path = "den.tif"'}, 1, "den.tif' does not exist"),
-        ({"columns = [22, 31]": "columns = [19, 31]"}, 1, "overlaps the validation region"),
+        ({"columns = [17, 23]": "columns = [14, 23]"}, 1, "overlaps the validation region"),
     ],
 )
 def test_the_command_fails_in_one_line(config_file, tmp_path, spoil, code, message):
