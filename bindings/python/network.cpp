@@ -1,6 +1,8 @@
 // deeplight._native.Network: whole networks, created by name.
 #include "deeplight/models/network.hpp"
 
+#include <array>
+
 #include "bindings.hpp"
 #include "deeplight/models/load.hpp"
 #include "deeplight/models/registry.hpp"
@@ -61,6 +63,14 @@ void bind_network(py::module_& module) {
       .def("statistic_names", &Network::statistic_names)
       .def("image_statistics", &Network::image_statistics, "low_resolution"_a, release)
       .def("forward", &forward, "low_resolution"_a, "guides"_a, "statistics"_a = nullptr, release)
+      .def(
+          "forward_part",
+          [](Network& self, const at::Tensor& low_resolution, const GuideTensors& guides,
+             const std::array<std::int64_t, 4>& part, const ImageStatistics* statistics) {
+            return self.forward_part(low_resolution, guides, {part[0], part[1], part[2], part[3]},
+                                     statistics);
+          },
+          "low_resolution"_a, "guides"_a, "part"_a, "statistics"_a = nullptr, release)
       .def("load_state", &load_state, "path"_a, release);
   module.def(
       "create_model",

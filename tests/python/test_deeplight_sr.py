@@ -220,6 +220,19 @@ def test_tiles_equal_the_whole_image():
             torch.testing.assert_close(part[:, :, rows, columns], expected, rtol=1e-9, atol=1e-9)
 
 
+@pytest.mark.parametrize("name", ["default", "gate and skip", "consistent", "no guide", "w/o DEM"])
+def test_a_part_equals_the_crop_of_the_whole(name):
+    net = disturbed(**VARIANTS[name])
+    low, guides = inputs(net, h=21, w=18, batch=1)
+    whole = net(low, guides).image
+    for row, column, rows, columns in [(0, 0, 21, 18), (7, 5, 6, 8), (20, 17, 1, 1), (0, 9, 4, 9)]:
+        part = net.native.forward_part(low, guides, (row, column, rows, columns))
+        expected = whole[:, :, 8 * row : 8 * (row + rows), 8 * column : 8 * (column + columns)]
+        torch.testing.assert_close(part, expected, rtol=1e-10, atol=1e-10)
+    with pytest.raises(ValueError, match="lies outside"):
+        net.native.forward_part(low, guides, (0, 0, 22, 1))
+
+
 class TestBadInput:
     @pytest.mark.parametrize(
         ("options", "message"),

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <ATen/Functions.h>
+#include <ATen/TensorOperators.h>
 
 #include "deeplight/core/errors.hpp"
 #include "deeplight/functional/affine_warp.hpp"

@@ -220,10 +220,10 @@ class RasterPrediction {
           cut(guide, source.refined(scale_), around.row * scale_, around.column * scale_));
     }
     const ImageStatistics moved = statistics.for_tile(read.row, read.column);
-    const at::Tensor image =
-        network_.forward(symmetry.apply(cut(normalised_, source)), parts, &moved).image;
+    const Part owned{turned.row - read.row, turned.column - read.column, turned.rows,
+                     turned.columns};
     return symmetry.undo(
-        cut(image, turned.refined(scale_), read.row * scale_, read.column * scale_));
+        network_.forward_part(symmetry.apply(cut(normalised_, source)), parts, owned, &moved));
   }
 
   Network& network_;

@@ -80,9 +80,21 @@ class GuidedSuperResolutionImpl : public Network {
   ImageStatistics image_statistics(const at::Tensor& low_resolution) override;
   Output forward(const at::Tensor& low_resolution, const GuideTensors& guides,
                  const ImageStatistics* statistics = nullptr) override;
+  at::Tensor forward_part(const at::Tensor& low_resolution, const GuideTensors& guides,
+                          const Part& part, const ImageStatistics* statistics = nullptr) override;
 
  private:
   static constexpr std::int64_t side_multiple = 4;
+  /// Everything up to refinement, on the padded grid.
+  struct Fused {
+    at::Tensor features;
+    at::Tensor low_resolution;
+    std::vector<at::Tensor> raw_guides;
+    std::vector<std::vector<at::Tensor>> guide_levels;  // per guide, fine to coarse
+  };
+  Fused fuse_inputs(const at::Tensor& low_resolution, const GuideTensors& guides,
+                    const ImageStatistics* statistics);
+  Output refine_part(const Fused& fused, const Part& part);
   bool present(const std::string& modality) const;
   at::Tensor pad(const at::Tensor& image, std::int64_t factor) const;
   std::vector<at::Tensor> with_replacements(const std::vector<at::Tensor>& features,

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <ATen/Functions.h>
+#include <ATen/TensorOperators.h>
 
 #include <algorithm>
 #include <cmath>
@@ -100,41 +101,63 @@ std::vector<at::Tensor> GuidedSuperResolutionImpl<Align, Fuse, Refine>::with_rep
 }
 
 template <nn::AlignmentModule Align, nn::FusionModule Fuse, nn::RefinementModule Refine>
-Output GuidedSuperResolutionImpl<Align, Fuse, Refine>::forward(const at::Tensor& low_resolution,
-                                                               const GuideTensors& guides,
-                                                               const ImageStatistics* statistics) {
-  const std::int64_t scale = options_.scale;
-  check_inputs(low_resolution, guides, options_.guides, options_.without, scale);
-
-  nn::RefinementInputs inputs{.low_resolution = pad(low_resolution, 1), .guide_pyramid = {}};
-  std::vector<std::vector<at::Tensor>> levels;  // per guide, fine to coarse
-  std::vector<at::Tensor> raw, coarse;
+typename GuidedSuperResolutionImpl<Align, Fuse, Refine>::Fused
+GuidedSuperResolutionImpl<Align, Fuse, Refine>::fuse_inputs(const at::Tensor& low_resolution,
+                                                            const GuideTensors& guides,
+                                                            const ImageStatistics* statistics) {
+  check_inputs(low_resolution, guides, options_.guides, options_.without, options_.scale);
+  Fused fused;
+  fused.low_resolution = pad(low_resolution, 1);
+  std::vector<at::Tensor> coarse;
   for (std::size_t i = 0; i < present_guides_.size(); ++i) {
-    raw.push_back(pad(guides.at(present_guides_[i].name), scale));
-    levels.push_back(downsamplings_[i]->forward(raw.back()));
-    coarse.push_back(levels.back().back());
+    fused.raw_guides.push_back(pad(guides.at(present_guides_[i].name), options_.scale));
+    fused.guide_levels.push_back(downsamplings_[i]->forward(fused.raw_guides.back()));
+    coarse.push_back(fused.guide_levels.back().back());
   }
-  if (!present_guides_.empty()) {
-    for (std::size_t level = levels.front().size() - 1; level-- > 0;) {
-      std::vector<at::Tensor> same_size;
-      for (const auto& guide : levels) same_size.push_back(guide[level]);
-      inputs.guide_pyramid.push_back(at::cat(same_size, 1));
-    }
-    inputs.guide_pyramid.push_back(at::cat(raw, 1));
-  }
-
   nn::Aligned aligned;
   if (align_) {
     const auto warp = statistics ? statistics->warp : std::optional<Warp>{};
-    aligned = align_->forward(inputs.low_resolution, coarse, warp);
+    aligned = align_->forward(fused.low_resolution, coarse, warp);
   } else {
     aligned = {at::stack(coarse).mean(0), coarse};
   }
-  const auto fused = fuse_->forward(aligned.main, with_replacements(aligned.guides, aligned.main));
-  Output output = refine_->forward(fused, inputs);
+  fused.features = fuse_->forward(aligned.main, with_replacements(aligned.guides, aligned.main));
+  return fused;
+}
 
+template <nn::AlignmentModule Align, nn::FusionModule Fuse, nn::RefinementModule Refine>
+Output GuidedSuperResolutionImpl<Align, Fuse, Refine>::refine_part(const Fused& fused,
+                                                                   const Part& part) {
+  const std::int64_t height = fused.features.size(2);
+  // Cropped before they are put side by side: at full size, guides are the largest tensors of all.
+  const auto cut = [&](const at::Tensor& image) {
+    const std::int64_t factor = image.size(2) / height;
+    return image.narrow(2, factor * part.row, factor * part.rows)
+        .narrow(3, factor * part.column, factor * part.columns);
+  };
+  nn::RefinementInputs inputs{.low_resolution = cut(fused.low_resolution), .guide_pyramid = {}};
+  const auto add_level = [&](const auto& of_guide) {
+    std::vector<at::Tensor> same_size;
+    for (std::size_t i = 0; i < present_guides_.size(); ++i) same_size.push_back(cut(of_guide(i)));
+    inputs.guide_pyramid.push_back(at::cat(same_size, 1));
+  };
+  if (!present_guides_.empty()) {
+    for (std::size_t level = fused.guide_levels.front().size() - 1; level-- > 0;)
+      add_level([&](std::size_t i) { return fused.guide_levels[i][level]; });
+    add_level([&](std::size_t i) { return fused.raw_guides[i]; });
+  }
+  return refine_->forward(cut(fused.features), inputs);
+}
+
+template <nn::AlignmentModule Align, nn::FusionModule Fuse, nn::RefinementModule Refine>
+Output GuidedSuperResolutionImpl<Align, Fuse, Refine>::forward(const at::Tensor& low_resolution,
+                                                               const GuideTensors& guides,
+                                                               const ImageStatistics* statistics) {
+  const Fused fused = fuse_inputs(low_resolution, guides, statistics);
+  const std::int64_t padded = fused.features.size(2);
+  Output output = refine_part(fused, {.rows = padded, .columns = fused.features.size(3)});
   const auto crop = [&](const at::Tensor& image) {
-    const std::int64_t factor = image.size(2) / inputs.low_resolution.size(2);
+    const std::int64_t factor = image.size(2) / padded;
     return image.narrow(2, 0, factor * low_resolution.size(2))
         .narrow(3, 0, factor * low_resolution.size(3));
   };
@@ -142,6 +165,27 @@ Output GuidedSuperResolutionImpl<Align, Fuse, Refine>::forward(const at::Tensor&
   output.image = output.pyramid.back();
   if (output.auxiliary_logits) output.auxiliary_logits = crop(*output.auxiliary_logits);
   return output;
+}
+
+template <nn::AlignmentModule Align, nn::FusionModule Fuse, nn::RefinementModule Refine>
+at::Tensor GuidedSuperResolutionImpl<Align, Fuse, Refine>::forward_part(
+    const at::Tensor& low_resolution, const GuideTensors& guides, const Part& part,
+    const ImageStatistics* statistics) {
+  require(part.row >= 0 && part.column >= 0 && part.rows >= 1 && part.columns >= 1 &&
+              part.row + part.rows <= low_resolution.size(2) &&
+              part.column + part.columns <= low_resolution.size(3),
+          "part ", part.rows, "x", part.columns, " at (", part.row, ", ", part.column,
+          ") lies outside the low resolution ", low_resolution.sizes());
+  const Fused fused = fuse_inputs(low_resolution, guides, statistics);
+  const auto reach = static_cast<std::int64_t>(std::ceil(refine_->margin())) + 1;
+  const std::int64_t top = std::max<std::int64_t>(part.row - reach, 0);
+  const std::int64_t left = std::max<std::int64_t>(part.column - reach, 0);
+  const std::int64_t bottom = std::min(part.row + part.rows + reach, fused.features.size(2));
+  const std::int64_t right = std::min(part.column + part.columns + reach, fused.features.size(3));
+  const std::int64_t scale = options_.scale;
+  return refine_part(fused, {top, left, bottom - top, right - left})
+      .image.narrow(2, scale * (part.row - top), scale * part.rows)
+      .narrow(3, scale * (part.column - left), scale * part.columns);
 }
 
 }  // namespace deeplight

@@ -29,6 +29,12 @@ struct ImageStatistics {
   }
 };
 
+/// A window of a network's low-resolution input, in its pixels.
+struct Part {
+  std::int64_t row = 0, column = 0;
+  std::int64_t rows = 0, columns = 0;
+};
+
 /// A super-resolution network. Works in normalised units; only a card's preprocessor knows physics.
 class Network : public torch::nn::Module {
  public:
@@ -59,6 +65,15 @@ class Network : public torch::nn::Module {
   /// @throws InvalidArgument  a guide is missing, unknown, or of another shape than stated
   virtual Output forward(const at::Tensor& low_resolution, const GuideTensors& guides,
                          const ImageStatistics* statistics = nullptr) = 0;
+
+  /// The image of one part of the input, [B, 1, r*part.rows, r*part.columns]; the rest of the input
+  /// is halo. Equals the crop of `forward`; networks that end in local layers spare the rest.
+  virtual at::Tensor forward_part(const at::Tensor& low_resolution, const GuideTensors& guides,
+                                  const Part& part, const ImageStatistics* statistics = nullptr) {
+    return forward(low_resolution, guides, statistics)
+        .image.narrow(2, scale() * part.row, scale() * part.rows)
+        .narrow(3, scale() * part.column, scale() * part.columns);
+  }
 };
 
 }  // namespace deeplight

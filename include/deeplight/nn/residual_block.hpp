@@ -3,6 +3,7 @@
 #pragma once
 
 #include <ATen/Functions.h>
+#include <ATen/TensorOperators.h>
 #include <torch/nn/module.h>
 #include <torch/nn/modules/conv.h>
 
