@@ -4,7 +4,8 @@
 # although a program that only uses tensors needs none. This module reads the folder instead.
 #
 # Input   LibTorch_ROOT (folder with include/ and lib/), or a Python with torch (Python3_EXECUTABLE)
-# Output  LibTorch::LibTorch, LibTorch::Python (when present), LibTorch_VERSION, LibTorch_HAS_CUDA
+# Output  LibTorch::LibTorch, LibTorch::Python (when present), LibTorch_VERSION, LibTorch_HAS_CUDA,
+#         LibTorch_LIBRARY_DIR
 
 if(NOT LibTorch_ROOT AND DEFINED ENV{LibTorch_ROOT})
   set(LibTorch_ROOT "$ENV{LibTorch_ROOT}")
@@ -25,9 +26,9 @@ find_path(LibTorch_INCLUDE_DIR NAMES ATen/ATen.h
   HINTS "${LibTorch_ROOT}/include" PATHS ${CMAKE_PREFIX_PATH} PATH_SUFFIXES include
   NO_CMAKE_SYSTEM_PATH NO_CACHE)
 if(LibTorch_INCLUDE_DIR)
-  get_filename_component(_deeplight_torch_lib "${LibTorch_INCLUDE_DIR}/../lib" ABSOLUTE)
+  get_filename_component(LibTorch_LIBRARY_DIR "${LibTorch_INCLUDE_DIR}/../lib" ABSOLUTE)
   foreach(_name IN ITEMS c10 torch_cpu torch torch_python c10_cuda torch_cuda)
-    find_library(LibTorch_${_name} NAMES ${_name} HINTS "${_deeplight_torch_lib}" NO_DEFAULT_PATH
+    find_library(LibTorch_${_name} NAMES ${_name} HINTS "${LibTorch_LIBRARY_DIR}" NO_DEFAULT_PATH
       NO_CACHE)
   endforeach()
   set(_deeplight_version_file "${LibTorch_INCLUDE_DIR}/torch/headeronly/version.h")

@@ -5,6 +5,7 @@ foreach(_kind IN ITEMS base torch)
 endforeach()
 file(GLOB_RECURSE _headers CONFIGURE_DEPENDS RELATIVE ${PROJECT_SOURCE_DIR}/include
   ${PROJECT_SOURCE_DIR}/include/deeplight/*.hpp)
+list(FILTER _headers EXCLUDE REGEX "_inl\\.hpp$")  # reached through their own header only
 foreach(_header IN LISTS _headers)
   string(REGEX MATCH "deeplight/([a-z]+)/" _ "${_header}")
   set(_floor ${CMAKE_MATCH_1})

@@ -37,11 +37,11 @@ if(DEEPLIGHT_RASTER)
     target_compile_definitions(_native_no_raster PRIVATE DEEPLIGHT_MODULE_NAME=_native_no_raster)
     set_target_properties(_native_no_raster PROPERTIES
       LIBRARY_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/no_raster BUILD_RPATH
-      "${_package_folder};${_deeplight_torch_lib}")
+      "${_package_folder};${LibTorch_LIBRARY_DIR}")
   endif()
 endif()
 set_target_properties(_native deeplight_ops PROPERTIES LIBRARY_OUTPUT_DIRECTORY ${_package_folder})
-set_target_properties(_native PROPERTIES BUILD_RPATH "$ORIGIN;${_deeplight_torch_lib}")
+set_target_properties(_native PROPERTIES BUILD_RPATH "$ORIGIN;${LibTorch_LIBRARY_DIR}")
 
 if(SKBUILD)
   install(TARGETS _native deeplight_ops LIBRARY DESTINATION deeplight COMPONENT python)

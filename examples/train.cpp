@@ -8,12 +8,13 @@
 
 int main() {
   at::manual_seed(0);
-  deeplight::DeepLightSR net({.scale = 4,
-                              .guides = {{"dem", 1}},
-                              .width = 16,
-                              .refine = {.bicubic_skip = true, .zero_heads = true}});
+  deeplight::DeepLightSR net(
+      {.scale = 4,
+       .guides = {{"dem", 1}},
+       .width = 16,
+       .refine = {.bicubic_skip = true, .zero_heads = true, .guide_gate = true}});
   const deeplight::losses::DeepLightLoss loss({.pixel_loss = deeplight::losses::PixelLoss::mse});
-  torch::optim::Adam optimiser(net->parameters(), torch::optim::AdamOptions(1e-3));
+  torch::optim::Adam optimiser(net->parameters(), torch::optim::AdamOptions(5e-3));
 
   // A fine image that follows its guide; the network sees its 4x4 means and the guide.
   const auto guide = at::rand({4, 1, 64, 64});
@@ -21,7 +22,7 @@ int main() {
   const auto low_resolution = at::avg_pool2d(target, {4, 4});
 
   double first = 0, last = 0;
-  for (int step = 0; step < 30; ++step) {
+  for (int step = 0; step < 60; ++step) {
     optimiser.zero_grad();
     const auto terms =
         loss.terms(net(low_resolution, deeplight::GuideTensors{{"dem", guide}}), target);

@@ -80,8 +80,7 @@ dev_test() {
 }
 
 dev_stubs() {
-  "$PY" -m pybind11_stubgen deeplight._native -o build/stubs --numpy-array-use-type-var --ignore-all-errors 2>/dev/null >&2
-  cp build/stubs/deeplight/_native.pyi python/deeplight/_native.pyi
+  "$PY" scripts/make_stubs.py
 }
 
 dev_lint() {

@@ -20,11 +20,11 @@ at::Tensor or_undefined(const Mask& mask) {
 void bind_preprocessor(py::module_& module) {
   module.def(
       "masked_box_mean",
-      [](const at::Tensor& values, const Mask& valid, std::int64_t window) {
+      [](const at::Tensor& values, std::int64_t window, const Mask& valid) {
         py::gil_scoped_release release;
         return masked_box_mean(values, or_undefined(valid), window);
       },
-      py::arg("values"), py::arg("valid") = py::none(), py::arg("window"),
+      py::arg("values"), py::arg("window"), py::arg("valid") = py::none(),
       "Mean over a window x window box, invalid pixels and the outside left out; float64.");
 
   py::class_<Preprocessor>(

@@ -1,6 +1,6 @@
 // Exceptions of core/errors.hpp as Python's own.
-#include "bindings.hpp"
 #include "deeplight/core/errors.hpp"
+#include "bindings.hpp"
 
 namespace deeplight::python {
 

@@ -25,8 +25,8 @@ void bind_statistics(py::module_& module) {
 }
 
 auto forward(Network& self, const at::Tensor& low_resolution, const GuideTensors& guides,
-             const ImageStatistics* statistics) {
-  const Output output = self.forward(low_resolution, guides, statistics);
+             const std::optional<ImageStatistics>& statistics) {
+  const Output output = self.forward(low_resolution, guides, statistics ? &*statistics : nullptr);
   return std::make_tuple(output.image, output.pyramid, output.auxiliary_logits);
 }
 
@@ -62,15 +62,17 @@ void bind_network(py::module_& module) {
       .def("tile_multiple", &Network::tile_multiple)
       .def("statistic_names", &Network::statistic_names)
       .def("image_statistics", &Network::image_statistics, "low_resolution"_a, release)
-      .def("forward", &forward, "low_resolution"_a, "guides"_a, "statistics"_a = nullptr, release)
+      .def("forward", &forward, "low_resolution"_a, "guides"_a, "statistics"_a = py::none(),
+           release)
       .def(
           "forward_part",
           [](Network& self, const at::Tensor& low_resolution, const GuideTensors& guides,
-             const std::array<std::int64_t, 4>& part, const ImageStatistics* statistics) {
+             const std::array<std::int64_t, 4>& part,
+             const std::optional<ImageStatistics>& statistics) {
             return self.forward_part(low_resolution, guides, {part[0], part[1], part[2], part[3]},
-                                     statistics);
+                                     statistics ? &*statistics : nullptr);
           },
-          "low_resolution"_a, "guides"_a, "part"_a, "statistics"_a = nullptr, release)
+          "low_resolution"_a, "guides"_a, "part"_a, "statistics"_a = py::none(), release)
       .def("load_state", &load_state, "path"_a, release);
   module.def(
       "create_model",

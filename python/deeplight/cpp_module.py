@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterator
-from typing import Any, NoReturn
+from typing import Any, NoReturn, cast
 
 import torch
 
@@ -28,6 +28,10 @@ _HOOKS = (
 class AdoptedModule(torch.nn.Module):
     """One node of a native module tree: names, tensors and flags, but no Python `forward`."""
 
+    _native_node: Any
+    _adopted_tensors: dict[str, torch.Tensor]
+    _adopted_children: dict[str, AdoptedModule]
+
     def __init__(self, native: Any):
         super().__init__()
         adopted: dict[str, torch.Tensor] = {}
@@ -40,9 +44,9 @@ class AdoptedModule(torch.nn.Module):
         for name, buffer in native.buffers():
             self.register_buffer(name, buffer)
             adopted[name] = buffer
-        for name, child in native.children():
-            self.add_module(name, AdoptedModule(child))
-        children = {name: self._modules[name] for name, _ in native.children()}
+        children = {name: AdoptedModule(child) for name, child in native.children()}
+        for name, child in children.items():
+            self.add_module(name, child)
         object.__setattr__(self, "_native_node", native)
         object.__setattr__(self, "_adopted_tensors", adopted)
         object.__setattr__(self, "_adopted_children", children)
@@ -151,6 +155,8 @@ class CppModule(AdoptedModule):
         rebuild: `(function, arguments)` that creates an equal module; used by deepcopy and pickle.
     """
 
+    _rebuild: tuple[Callable[..., CppModule], tuple]
+
     def __init__(self, native: Any, rebuild: tuple[Callable[..., CppModule], tuple]):
         super().__init__(native)
         object.__setattr__(self, "_rebuild", rebuild)
@@ -192,7 +198,7 @@ class CppModule(AdoptedModule):
         # Native train() recurses; modules() visits parents first, so children have the last word.
         for module, mode in zip(self.modules(), snapshot["training"], strict=True):
             module.training = mode
-            module._native_node.train(mode)
+            cast(AdoptedModule, module)._native_node.train(mode)
 
 
 for _name in _HOOKS:

@@ -13,7 +13,7 @@ import torch
 from . import _native
 from .cpp_module import CppModule
 from .options import to_json
-from .weights import load_card, resolve_weights
+from .weights import card_path_for, load_card, resolve_weights
 
 
 class Output(NamedTuple):
@@ -169,6 +169,11 @@ def load_network(path: str | PathLike[str]) -> tuple[NativeNetwork, dict[str, An
     if stated and _native.safetensors_sha256(weights) != stated:
         raise ValueError(f"'{weights}' is not the file that its card describes (SHA-256 differs)")
     network = NativeNetwork(card["architecture"], json.dumps(card["options"]))
+    if card["scale"] != network.scale:
+        raise ValueError(
+            f"'{card_path_for(weights)}' states scale {card['scale']}, its options build a network "
+            f"of scale {network.scale}"
+        )
     network.native.load_state(weights)
     network.eval()
     return network, card

@@ -129,6 +129,9 @@ DEEPLIGHT_INLINE void save_state(const Network& network, const std::string& path
 DEEPLIGHT_INLINE LoadedModel load(const std::string& path) {
   LoadedModel model{nullptr, read_card(card_path_for(path))};
   model.network = create_model(model.card.architecture, model.card.options);
+  require<FormatError>(model.card.scale == model.network->scale(), card_path_for(path),
+                       " states scale ", model.card.scale,
+                       ", its options build a network of scale ", model.network->scale());
   const SafetensorsFile file = SafetensorsFile::open(path);
   const std::string& expected = model.card.weights_sha256;
   require<FormatError>(expected.empty() || sha256_hex(file.bytes()) == expected, path,

@@ -270,9 +270,10 @@ def _describe_light(config: TrainingConfig, values: torch.Tensor) -> dict[str, A
         identity = {**described, "mean": 0.0, "std": 1.0}
         description = {"low_resolution": identity, "output": identity, "guides": []}
         preprocessor = _native.Preprocessor(json.dumps(description), config.data.scale)
-        described["std"] = float(preprocessor.target(values.view(1, 1, 1, -1)).double().std())
-        if not described["std"] > 0:
+        spread = float(preprocessor.target(values.view(1, 1, 1, -1)).double().std())
+        if not spread > 0:
             raise ValueError("the target is constant over the training region")
+        described["std"] = spread
     return described
 
 

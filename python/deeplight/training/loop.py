@@ -104,7 +104,7 @@ class Trainer:
         )
         layout = torch.channels_last if config.run.channels_last else torch.contiguous_format
         self.layout = layout
-        self.network = network.to(self.device, memory_format=layout)
+        self.network = network.to(self.device).to(memory_format=layout)  # type: ignore[call-overload]
         self.loss = DeepLightLoss(**config.loss)
         self.optimizer = torch.optim.AdamW(
             self.network.parameters(),

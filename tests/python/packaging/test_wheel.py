@@ -30,10 +30,18 @@ def test_the_wheel_holds_what_it_needs_and_nothing_else(wheel):
     names = zipfile.ZipFile(wheel).namelist()
     own = [name for name in names if ".dist-info/" not in name]
     assert all(name.startswith("deeplight/") for name in own)
-    for needed in ("py.typed", "_native.pyi", "libdeeplight_ops.so", "cli/__init__.py"):
+    for needed in ("py.typed", "_native/__init__.pyi", "libdeeplight_ops.so", "cli/__init__.py"):
         assert f"deeplight/{needed}" in own
     assert any(name.startswith("deeplight/_native.cpython") for name in own)
     assert not any("/__pycache__/" in name for name in own)
+
+
+def test_the_stubs_are_those_of_the_extension():
+    done = subprocess.run(
+        [sys.executable, ROOT / "scripts" / "make_stubs.py", "--check"],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 def test_the_wheel_imports_from_anywhere(wheel, tmp_path):
