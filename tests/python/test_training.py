@@ -18,6 +18,7 @@ import rasterio
 import torch
 
 import deeplight
+from deeplight.baselines import bicubic
 from deeplight.training import load_config, load_data, train
 from deeplight.training.checkpoint import (
     Checkpoint,
@@ -27,7 +28,7 @@ from deeplight.training.checkpoint import (
 )
 from deeplight.training.loop import Trainer
 from deeplight.training.schedule import warmup_cosine
-from deeplight.training.validation import bicubic, validate
+from deeplight.training.validation import validate
 
 SAMPLES = Path(deeplight.__file__).parent / "sample_data/black_marble"
 SHIPPED = Path(__file__).parents[2] / "configs/black_marble_x8.toml"

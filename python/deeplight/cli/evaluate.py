@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from deeplight.cli.errors import WrongUseError, wrong_use
+from deeplight.cli.predict import parse_guides
 
 if TYPE_CHECKING:
     from deeplight.evaluation import Comparison, Image
@@ -94,7 +95,7 @@ def evaluate(
         raise WrongUseError("--weights needs --low-resolution and --truth")
     if ridge is not None and low_resolution is None:
         raise WrongUseError("--ridge needs --low-resolution")
-    guides = _guides(guide or [])
+    guides = parse_guides(guide or [])
     part = _window(window)
     for output in (picture, csv_path):
         if output is not None and not output.parent.is_dir():
@@ -159,18 +160,6 @@ def _one_truth(
     if positional is not None and named is not None:
         raise WrongUseError(f"two truths: '{positional}' and '{named}'")
     return positional or named
-
-
-def _guides(pairs: list[str]) -> dict[str, Path]:
-    guides: dict[str, Path] = {}
-    for pair in pairs:
-        name, equals, file = pair.partition("=")
-        if not (name and equals and file):
-            raise WrongUseError(f"--guide takes NAME=FILE, got '{pair}'")
-        if name in guides:
-            raise WrongUseError(f"guide '{name}' is given twice")
-        guides[name] = Path(file)
-    return guides
 
 
 def _window(text: str | None) -> tuple[int, int, int, int] | None:

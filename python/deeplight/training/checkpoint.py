@@ -69,9 +69,14 @@ def write_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
         for group, tensors in checkpoint.tensors.items()
         for name, tensor in tensors.items()
     }
-    state = {"step": checkpoint.step, "digest": checkpoint.digest, "state": checkpoint.state}
-    metadata = {"format": _FORMAT, "deeplight": json.dumps(state)}
-    write_atomically(path, safetensors.torch.save(flat, metadata))
+    state = {
+        "format": _FORMAT,
+        "step": checkpoint.step,
+        "digest": checkpoint.digest,
+        "state": checkpoint.state,
+    }
+    # One key: the library writes several in an order that changes from run to run.
+    write_atomically(path, safetensors.torch.save(flat, {"deeplight": json.dumps(state)}))
 
 
 def read_checkpoint(path: Path) -> Checkpoint:
@@ -86,10 +91,9 @@ def read_checkpoint(path: Path) -> Checkpoint:
     tensors: dict[str, dict[str, torch.Tensor]] = {}
     try:
         with safetensors.safe_open(str(path), framework="pt") as file:
-            metadata = file.metadata() or {}
-            if metadata.get("format") != _FORMAT:
+            state = json.loads((file.metadata() or {}).get("deeplight", "{}"))
+            if state.get("format") != _FORMAT:
                 raise ValueError("not a training checkpoint")
-            state = json.loads(metadata["deeplight"])
             for key in file.keys():  # noqa: SIM118 - not a dict
                 group, _, name = key.partition("/")
                 tensors.setdefault(group, {})[name] = file.get_tensor(key)

@@ -12,19 +12,13 @@ from typing import Any
 
 import torch
 
+from deeplight.baselines import bicubic
 from deeplight.training.data import Region, TrainingData
 
-__all__ = ["bicubic", "predict_region", "validate"]
+__all__ = ["predict_region", "validate"]
 
 _CORE = 64  # low-resolution cells along each side that one window predicts
 _HALO = 16
-
-
-def bicubic(low: torch.Tensor, scale: int) -> torch.Tensor:
-    """Bicubic ``[1, 1, r*h, r*w]``, clamped at 0; invalid cells count as dark."""
-    return torch.nn.functional.interpolate(
-        low.nan_to_num(0.0), scale_factor=scale, mode="bicubic", align_corners=False
-    ).clamp_min(0)
 
 
 def predict_region(
@@ -92,7 +86,8 @@ def validate(
         valid = data.window(data.valid, region)
         target = torch.where(valid, target, 0).double()
         image = predict_region(network, data, region, autocast).double()
-        smooth = bicubic(data.low_resolution_of(region), data.scale).double()
+        # Invalid cells count as dark, for bicubic as for the network.
+        smooth = bicubic(data.low_resolution_of(region).nan_to_num(0.0), data.scale).double()
         lit = valid & (target > lit_above)
         lit_count += int(lit.sum())
         valid_count += int(valid.sum())
