@@ -15,6 +15,7 @@ import dataclasses
 import json
 import re
 import sys
+import typing
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
@@ -205,15 +206,15 @@ def command_blocks() -> str:
 def config_blocks() -> str:
     """Keys of a training configuration with their defaults."""
     from deeplight.losses import DeepLightLoss
-    from deeplight.training import config
+    from deeplight.training import schema
 
     rows: dict[str, list[str]] = {}
 
     def walk(cls: type, where: str) -> None:
-        hints = config.typing.get_type_hints(cls)
+        hints = typing.get_type_hints(cls)
         for field in dataclasses.fields(cls):
             kind = hints[field.name]
-            inner = (config.typing.get_args(kind) or (None,))[0]
+            inner = (typing.get_args(kind) or (None,))[0]
             dotted = f"{where}.{field.name}" if where else field.name
             if dataclasses.is_dataclass(kind):
                 walk(kind, dotted)
@@ -224,7 +225,7 @@ def config_blocks() -> str:
             else:
                 rows.setdefault(where, []).append(_key(field.name, _default(field)))
 
-    walk(config.TrainingConfig, "")
+    walk(schema.TrainingConfig, "")
     shown = [(f"`{_header(name)}`", ", ".join(keys)) for name, keys in rows.items()]
     return table(("table", "keys and defaults"), shown)
 

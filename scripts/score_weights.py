@@ -23,8 +23,8 @@ from deeplight import baselines
 from deeplight.evaluation import score
 from deeplight.models import load_network
 from deeplight.training import TrainingData, load_config, load_data
-from deeplight.training.config import TrainingConfig
 from deeplight.training.data import Region
+from deeplight.training.schema import TrainingConfig
 from deeplight.training.validation import predict_region
 
 KEYS = ("psnr", "ssim", "light", "lit_psnr", "lit_ssim", "lit_rmse", "lit_cc")

@@ -8,8 +8,9 @@ Example:
     >>> train(config, output="runs/black_marble_x8")             # doctest: +SKIP
 """
 
-from deeplight.training.config import TrainingConfig, load_config
+from deeplight.training.config import load_config
 from deeplight.training.data import TrainingData, load_data
 from deeplight.training.loop import Trainer, train
+from deeplight.training.schema import TrainingConfig
 
 __all__ = ["Trainer", "TrainingConfig", "TrainingData", "load_config", "load_data", "train"]

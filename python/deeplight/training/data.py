@@ -14,7 +14,7 @@ from typing import Any
 import torch
 
 from deeplight import _native
-from deeplight.training.config import DataConfig, RegionConfig, SplitConfig, TrainingConfig
+from deeplight.training.schema import DataConfig, RegionConfig, SplitConfig, TrainingConfig
 
 __all__ = ["Region", "TrainingData", "load_data", "split_regions"]
 

@@ -29,10 +29,10 @@ from deeplight.training.checkpoint import (
     write_atomically,
     write_checkpoint,
 )
-from deeplight.training.config import TrainingConfig
 from deeplight.training.data import TrainingData, load_data
 from deeplight.training.export import write_weights
 from deeplight.training.schedule import warmup_cosine
+from deeplight.training.schema import TrainingConfig
 from deeplight.training.validation import validate
 
 __all__ = ["Progress", "Trainer", "train"]

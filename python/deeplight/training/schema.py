@@ -1,0 +1,270 @@
+"""The tables of a training configuration, as dataclasses; :mod:`.config` reads them from TOML.
+
+Native tables (``[model.options]``, ``[loss]``) are handed on and checked by the code that has them.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from dataclasses import dataclass, field
+from typing import Any
+
+__all__ = [
+    "BlocksConfig",
+    "DataConfig",
+    "DegradationConfig",
+    "GuideConfig",
+    "InitConfig",
+    "LightConfig",
+    "ModelConfig",
+    "OptimizerConfig",
+    "PatchConfig",
+    "RegionConfig",
+    "RunConfig",
+    "SplitConfig",
+    "TrainingConfig",
+    "WeightsConfig",
+]
+
+
+@dataclass(frozen=True)
+class GuideConfig:
+    """One guide raster: ``[[data.guides]]``. Statistics are computed over the training region.
+
+    ``bands`` selects and orders bands of the raster, counted from 1; all when empty.
+    """
+
+    name: str
+    path: str
+    units: str = ""
+    local_contrast: bool = False
+    bands: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
+class LightConfig:
+    """Units and normalisation of low resolution and target: ``[data.light]``.
+
+    A value becomes ``(T(x / transform_scale) - mean) / std``; ``std = 0`` takes the standard
+    deviation of the transformed training pixels. ``mean = 0`` keeps darkness at zero.
+    """
+
+    units: str = ""
+    transform: str = "linear"
+    transform_scale: float = 1.0
+    mean: float = 0.0
+    std: float = 0.0
+
+
+@dataclass(frozen=True)
+class DegradationConfig:
+    """How a low resolution is simulated before its block mean: ``[data.degradation]``.
+
+    ``psf`` is "none", "gaussian" (``sigma`` in target pixels) or "measured" (``kernel``, a raster
+    of odd sides on the target's grid, normalised to sum 1). Values of the low resolution above
+    ``saturation`` are cut to it, as a sensor does; 0 is off.
+    """
+
+    psf: str = "none"
+    sigma: float = 0.0
+    kernel: str = ""
+    saturation: float = 0.0
+
+
+@dataclass(frozen=True)
+class DataConfig:
+    """Rasters, relative to ``root``: ``[data]``. Without ``low_resolution`` it is simulated.
+
+    ``valid`` is a raster on the target's grid whose zeros are left out. ``align`` reprojects guides
+    that lie on another grid. ``gain = "least_squares"`` multiplies a real low resolution of another
+    sensor by its least-squares gain over the training region; the card keeps it.
+    """
+
+    target: str
+    root: str = "."
+    low_resolution: str = ""
+    auxiliary: str = ""
+    auxiliary_name: str = ""
+    valid: str = ""
+    scale: int = 8
+    data_range: float = 0.0
+    align: bool = False
+    gain: str = "none"
+    contrast_window: int = 17
+    light: LightConfig = field(default_factory=LightConfig)
+    degradation: DegradationConfig = field(default_factory=DegradationConfig)
+    guides: tuple[GuideConfig, ...] = ()
+
+
+@dataclass(frozen=True)
+class RegionConfig:
+    """A rectangle of low-resolution cells, first and last included; all of an absent axis."""
+
+    rows: tuple[int, ...] = ()
+    columns: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
+class BlocksConfig:
+    """Parts from a chequerboard of square blocks: ``[split.blocks]``; ``size = 0`` is off.
+
+    Blocks are dealt to ``folds`` folds at random; fold ``fold`` is the validation part, fold
+    ``test_fold`` the test part (-1: none), the others train.
+    """
+
+    size: int = 0
+    folds: int = 5
+    fold: int = 0
+    test_fold: int = -1
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class SplitConfig:
+    """Spatial parts: ``[split]``. They must lie ``buffer`` low-resolution cells apart.
+
+    A prediction of a held-out part reads that part alone; with ``context`` it reads the
+    surroundings too, as on a raster, and ``buffer`` must cover the network's receptive field.
+    ``force`` accepts parts that are closer than what is read across their borders.
+    """
+
+    train: tuple[RegionConfig, ...] = ()
+    validation: tuple[RegionConfig, ...] = ()
+    test: tuple[RegionConfig, ...] = ()
+    blocks: BlocksConfig = field(default_factory=BlocksConfig)
+    buffer: int = 2
+    context: bool = False
+    force: bool = False
+
+
+@dataclass(frozen=True)
+class PatchConfig:
+    """Patch sampling: ``[patches]``; see ``deeplight/data/patch_sampler.hpp``."""
+
+    patch: int = 24
+    batch: int = 8
+    random_phase: bool = True
+    flips: bool = True
+    lit_bias: float = 0.02
+    lit_above: float = 0.0
+    gain_jitter: float = 0.15
+    guide_dropout: float = 0.1
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """A registered architecture and its options: ``[model]``; scale and guides follow the data."""
+
+    architecture: str = "deeplight_sr"
+    options: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class InitConfig:
+    """Where a run starts: ``[init]``. ``weights`` is a shipped name or a file; empty: at random.
+
+    Parameters of the same name and shape are taken, the rest is reported and stays random.
+    ``freeze`` lists parts (prefixes of parameter names) that are not trained. ``statistics`` is
+    "data" (guide statistics of these rasters) or "card" (those of the weights, for the same
+    sensor; rasters that contradict them are refused).
+    """
+
+    weights: str = ""
+    freeze: tuple[str, ...] = ()
+    statistics: str = "data"
+
+
+@dataclass(frozen=True)
+class OptimizerConfig:
+    """AdamW, warm-up and a schedule: ``[optimizer]``.
+
+    ``schedule`` is "cosine" (linear warm-up, then down to ``floor * lr``), "one_cycle" (up over
+    ``warmup`` steps by half a cosine, momentum mirrored) or "constant" (after the warm-up).
+    A step adds up ``accumulate`` batches.
+    """
+
+    lr: float = 5e-4
+    betas: tuple[float, ...] = (0.9, 0.99)
+    weight_decay: float = 0.2
+    clip: float = 1.0
+    schedule: str = "cosine"
+    warmup: int = 100
+    floor: float = 0.02
+    accumulate: int = 1
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """Length, precision and rhythm: ``[run]``. ``early_stopping`` counts validations; 0 is off.
+
+    ``averaging`` is "ema" (decay ``ema``), "tail" (mean of the weights over the last
+    ``tail_share`` of the steps) or "none". ``checkpoint_activations`` computes activations again
+    in the backward pass instead of keeping them. ``self_ensemble`` validates with the eightfold
+    ensemble. ``deterministic`` lets only deterministic operators run.
+    """
+
+    steps: int = 1200
+    seed: int = 0
+    precision: str = "float32"
+    channels_last: bool = False
+    averaging: str = "ema"
+    ema: float = 0.998
+    tail_share: float = 0.25
+    self_ensemble: bool = False
+    checkpoint_activations: bool = False
+    deterministic: bool = False
+    validate_every: int = 100
+    checkpoint_every: int = 100
+    log_every: int = 10
+    early_stopping: int = 0
+
+
+@dataclass(frozen=True)
+class WeightsConfig:
+    """What is written at the end, and its card: ``[weights]``."""
+
+    name: str = "model"
+    description: str = ""
+    dtype: str = "float16"
+    nodata_rule: str = "invalid pixels are 0 after normalisation and excluded from the loss"
+    credits: str = ""
+    license: str = ""
+
+
+@dataclass(frozen=True)
+class TrainingConfig:
+    """A whole configuration."""
+
+    data: DataConfig
+    split: SplitConfig
+    patches: PatchConfig = field(default_factory=PatchConfig)
+    model: ModelConfig = field(default_factory=ModelConfig)
+    init: InitConfig = field(default_factory=InitConfig)
+    loss: dict[str, Any] = field(default_factory=dict)
+    optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
+    run: RunConfig = field(default_factory=RunConfig)
+    weights: WeightsConfig = field(default_factory=WeightsConfig)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain tables, as JSON holds them."""
+        return json.loads(json.dumps(dataclasses.asdict(self)))
+
+    def digest(self) -> str:
+        """SHA-256 of everything that changes what is computed; where the data lie does not."""
+        table = self.to_dict()
+        del table["data"]["root"], table["weights"]
+        for rhythm in ("checkpoint_every", "log_every"):
+            del table["run"][rhythm]
+        return _digest(table)
+
+    def data_digest(self) -> str:
+        """SHA-256 of what :func:`deeplight.training.load_data` depends on, the root left out."""
+        table = self.to_dict()
+        del table["data"]["root"]
+        return _digest({key: table[key] for key in ("data", "split", "init")})
+
+
+def _digest(table: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(table, sort_keys=True).encode()).hexdigest()

@@ -1,0 +1,62 @@
+"""Configurations: strict keys, rules, the shipped files."""
+
+import pytest
+from tiny_run import SAMPLES, SHIPPED, spoiled
+
+from deeplight.training import load_config
+from deeplight.training.loop import Trainer
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("patch = 8", "patches = 8", "unknown key 'patches.patches'; did you mean 'patch'"),
+        ("[optimizer]", "[optimiser]", "unknown key 'optimiser'; did you mean 'optimizer'"),
+        ("batch = 2", "batch = 2.5", "'patches.batch' must be an integer, got 2.5"),
+        ("batch = 2", "batch = true", "'patches.batch' must be an integer, got True"),
+        ("steps = 9", "steps = 0", "'run.steps' must be at least 1, got 0"),
+        ('path = "dem.tif"', "", r"key 'data.guides\[1\].path' is missing"),
+        ('name = "dem"', 'name = "dmo"', "'data.guides' must be guides of different names"),
+        ("width = 8", "width = 8\nscale = 8", "'model.options.scale' follows from"),
+        ("[data]", "[data", "not a TOML file"),
+        (
+            'target = "ntl_hr.tif"',
+            'target = "ntl_hr.tif"\nlow_resolution = "ntl_lr_x8.tif"',
+            "'patches.random_phase' must be false with a real",
+        ),
+    ],
+)
+def test_a_wrong_key_is_named(config_file, old, new, message):
+    with pytest.raises(ValueError, match=message) as error:
+        load_config(spoiled(config_file, old, new))
+    assert str(config_file) in str(error.value)
+
+
+def test_missing_configuration(tmp_path):
+    with pytest.raises(FileNotFoundError, match="no such configuration"):
+        load_config(tmp_path / "absent.toml")
+
+
+def test_native_tables_are_strict_too(config_file, tmp_path):
+    config = load_config(spoiled(config_file, "guide_gate = true", "guide_gat = true"))
+    with pytest.raises(ValueError, match="did you mean 'guide_gate'"):
+        Trainer(config, tmp_path / "run")
+    config = load_config(spoiled(config_file, 'pixel_loss = "mse"', 'pixel_los = "mse"'))
+    with pytest.raises(ValueError, match="did you mean 'pixel_loss'"):
+        Trainer(config, tmp_path / "run")
+
+
+def test_the_shipped_configuration_keeps_the_test_block_apart():
+    split = load_config(SHIPPED).split
+    (test,) = split.test
+
+    def gap(first, second, last):  # cells between two ranges; None is the whole side
+        (a, b), (c, d) = first or (0, last), second or (0, last)
+        return max(c - b, a - d) - 1
+
+    for other in [*split.train, *split.validation]:
+        apart = (gap(other.rows, test.rows, 127), gap(other.columns, test.columns, 174))
+        assert max(apart) >= split.buffer, other
+    notice = (SAMPLES / "NOTICE.txt").read_text()
+    assert "rows 65 to 88" in notice and "columns 80 to 103" in notice
+    assert test.rows == (64, 127) and test.columns == (80, 103)
