@@ -16,7 +16,14 @@ import torch.nn.functional as F
 
 from deeplight import _native
 
-__all__ = ["GuideRidge", "bicubic", "consistent", "fit_guide_ridge"]
+__all__ = [
+    "GuideRidge",
+    "bicubic",
+    "bilinear",
+    "consistent",
+    "fit_guide_ridge",
+    "least_squares_gain",
+]
 
 #: Windows of the guide contrast, pixels of the fine grid.
 WINDOWS = (5, 17)
@@ -36,11 +43,43 @@ def bicubic(low_resolution: torch.Tensor, scale: int, *, clamp: bool = True) -> 
     Returns:
         The same leading dimensions, ``[..., r*h, r*w]``.
     """
+    fine = _interpolated(low_resolution, scale, "bicubic")
+    return fine.clamp_min(0) if clamp else fine
+
+
+def bilinear(low_resolution: torch.Tensor, scale: int) -> torch.Tensor:
+    """Bilinear interpolation, ``align_corners=False``; shapes as :func:`bicubic`."""
+    return _interpolated(low_resolution, scale, "bilinear")
+
+
+def _interpolated(low_resolution: torch.Tensor, scale: int, mode: str) -> torch.Tensor:
     shape = low_resolution.shape
     images = low_resolution.reshape(-1, 1, *shape[-2:])
-    fine = F.interpolate(images, scale_factor=scale, mode="bicubic", align_corners=False)
-    fine = fine.reshape(*shape[:-2], *fine.shape[-2:])
-    return fine.clamp_min(0) if clamp else fine
+    fine = F.interpolate(images, scale_factor=scale, mode=mode, align_corners=False)
+    return fine.reshape(*shape[:-2], *fine.shape[-2:])
+
+
+def least_squares_gain(low_resolution: torch.Tensor, block_means: torch.Tensor) -> float:
+    """The factor that brings one sensor's low resolution nearest to another's.
+
+    ``g = sum(x * y) / sum(x ** 2)`` minimises ``sum((g * x - y) ** 2)``.
+
+    Args:
+        low_resolution: x, any shape; cells that are not finite on both sides are left out.
+        block_means: y, the other sensor's means over the same cells.
+
+    Raises:
+        ValueError: the low resolution is dark everywhere, or the gain is not above 0.
+    """
+    x, y = low_resolution.double(), block_means.double()
+    usable = x.isfinite() & y.isfinite()
+    energy = float(x[usable].square().sum())
+    if energy == 0:
+        raise ValueError("the low resolution is 0 everywhere: no gain can be fitted to it")
+    gain = float((x[usable] * y[usable]).sum()) / energy
+    if not gain > 0:
+        raise ValueError(f"the gain between the sensors must be above 0, fitted {gain:g}")
+    return gain
 
 
 def consistent(

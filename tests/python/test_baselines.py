@@ -132,3 +132,21 @@ def test_wrong_use_is_named(scene):
         baselines.fit_guide_ridge(low, guides, target, scale=4, **masks)
     with pytest.raises(ValueError, match="penalties must be above 0"):
         baselines.fit_guide_ridge(low, guides, target, scale=4, **masks, penalties=[0])
+
+
+def test_bilinear_between_cell_centres():
+    low = torch.tensor([[0.0, 4.0]], dtype=torch.float64)
+    # Centres of the fine cells at 1/4 and 3/4 of a coarse one; the edge is repeated.
+    expected = torch.tensor([[0.0, 1.0, 3.0, 4.0]] * 2, dtype=torch.float64)
+    torch.testing.assert_close(baselines.bilinear(low, 2), expected)
+
+
+def test_least_squares_gain():
+    x = torch.tensor([1.0, 2.0, float("nan"), 3.0])
+    y = torch.tensor([2.0, 5.0, 1.0, 5.0])
+    expected = np.linalg.lstsq(np.array([[1.0], [2.0], [3.0]]), [2.0, 5.0, 5.0])[0][0]
+    assert baselines.least_squares_gain(x, y) == pytest.approx(expected)
+    with pytest.raises(ValueError, match="0 everywhere"):
+        baselines.least_squares_gain(x * 0, y)
+    with pytest.raises(ValueError, match="above 0, fitted -"):
+        baselines.least_squares_gain(x, -y)
