@@ -1,5 +1,10 @@
 // The objectives, compiled once.
 #include "deeplight/losses/auxiliary_bce_inl.hpp"
 #include "deeplight/losses/deeplight_loss_inl.hpp"
+#include "deeplight/losses/frequency_inl.hpp"
+#include "deeplight/losses/gradient_inl.hpp"
 #include "deeplight/losses/multi_scale_inl.hpp"
 #include "deeplight/losses/pixel_loss_inl.hpp"
+#include "deeplight/losses/radiance_consistency_inl.hpp"
+#include "deeplight/losses/ssim_inl.hpp"
+#include "deeplight/losses/total_variation_inl.hpp"

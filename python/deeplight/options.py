@@ -29,7 +29,9 @@ def to_json(options: Mapping[str, Any]) -> str:
     plain = dict(options)
     if "guides" in plain:
         plain["guides"] = guide_list(plain["guides"])
-    try:
-        return json.dumps(plain)
-    except TypeError as error:
-        raise ValueError(f"option without a JSON form: {error}") from None
+    for name, value in plain.items():
+        try:
+            json.dumps(value, allow_nan=False)
+        except (TypeError, ValueError):
+            raise ValueError(f"option '{name}' cannot be {value!r}") from None
+    return json.dumps(plain)

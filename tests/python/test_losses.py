@@ -211,6 +211,14 @@ def test_options_survive_copy_and_pickle():
         "light_weight": 0.0,
         "light_threshold": 0.0,
         "auxiliary_positive_weight": 1.0,
+        "ssim": 0.0,
+        "ssim_range": 0.0,
+        "gradient": 0.0,
+        "total_variation": 0.0,
+        "consistency": 0.0,
+        "consistency_scale": 0,
+        "frequency": 0.0,
+        "spectrum": "amplitude",
     }
     assert loss.options == expected
     assert copy.deepcopy(loss).options == expected
@@ -229,6 +237,15 @@ def test_options_survive_copy_and_pickle():
         ({"epsilon": 0.0}, "epsilon must be above 0"),
         ({"light_weight": -1.0}, "light_weight must not be negative"),
         ({"auxiliary_positive_weight": 0.0}, "must be above 0, got 0"),
+        ({"ssim": 0.1}, "ssim needs ssim_range"),
+        ({"ssim": 0.1, "ssim_range": -1.0}, "above 0, got -1"),
+        ({"gradient": -0.1}, "gradient is a weight and must be finite and not negative, got -0.1"),
+        ({"total_variation": math.inf}, "option 'total_variation' cannot be inf"),
+        ({"consistency": -1.0}, "consistency is a weight"),
+        ({"consistency_scale": -1}, "consistency_scale must not be negative"),
+        ({"consistency_scale": 1.5}, "consistency_scale"),
+        ({"frequency": 1.0, "spectrum": "phase"}, "'phase' is not one of amplitude, complex"),
+        ({"frequncy": 1.0}, "did you mean 'frequency'"),
     ],
 )
 def test_wrong_options_are_named(options, message):

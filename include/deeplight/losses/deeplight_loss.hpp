@@ -1,19 +1,25 @@
 // The objective of DeepLightSR: a pyramid of pixel losses and an auxiliary classification.
 //
 // Source: DeepLight, arXiv 2402.15659; alpha = 0.8, beta = (0.2, 0.3, 0.5), L1. Squared error, the
-// light-aware weight, the class balance and the mask are this project's.
+// light-aware weight, the class balance, the mask and the extra terms are this project's.
 #pragma once
 
 #include <ATen/core/Tensor.h>
 
+#include <cstdint>
 #include <optional>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "deeplight/losses/auxiliary_bce.hpp"
+#include "deeplight/losses/frequency.hpp"
+#include "deeplight/losses/gradient.hpp"
 #include "deeplight/losses/multi_scale.hpp"
 #include "deeplight/losses/pixel_loss.hpp"
+#include "deeplight/losses/radiance_consistency.hpp"
+#include "deeplight/losses/ssim.hpp"
+#include "deeplight/losses/total_variation.hpp"
 #include "deeplight/nn/types.hpp"
 
 namespace deeplight::losses {
@@ -27,9 +33,18 @@ struct DeepLightLossOptions {
   double light_weight = 0.0;                   ///< a lit pixel weighs 1 + light_weight
   double light_threshold = 0.0;                ///< lit means target > threshold, normalised units
   double auxiliary_positive_weight = 1.0;      ///< class balance of the auxiliary term
+  double ssim = 0.0;                           ///< weight of 1 - SSIM on the finest level; 0: none
+  double ssim_range = 0.0;             ///< data range of the SSIM, normalised units; needed with it
+  double gradient = 0.0;               ///< weight of the difference of finite differences
+  double total_variation = 0.0;        ///< weight of the prediction's total variation
+  double consistency = 0.0;            ///< weight of the radiance consistency, with `pixel_loss`
+  std::int64_t consistency_scale = 0;  ///< fine pixels per block side; 0: see `terms`
+  double frequency = 0.0;              ///< weight of the difference of Fourier spectra
+  Spectrum spectrum = Spectrum::amplitude;  ///< "amplitude" or "complex"
 };
 DEEPLIGHT_OPTIONS(DeepLightLossOptions, alpha, beta, pixel_loss, epsilon, light_weight,
-                  light_threshold, auxiliary_positive_weight)
+                  light_threshold, auxiliary_positive_weight, ssim, ssim_range, gradient,
+                  total_variation, consistency, consistency_scale, frequency, spectrum)
 
 /// The objective and what it is made of, all scalars.
 struct DeepLightLossTerms {
@@ -37,14 +52,18 @@ struct DeepLightLossTerms {
   at::Tensor image;                ///< the pyramid term, sum of beta_j * levels[j]
   std::vector<at::Tensor> levels;  ///< pixel losses, coarse to fine, before weighting
   at::Tensor auxiliary;            ///< cross-entropy; undefined where there is none
+  /// The terms whose weight is above 0, by the option's name, before weighting.
+  std::vector<std::pair<std::string, at::Tensor>> extra;
 };
 
 /// alpha * sum_j beta_j L(pyramid_j, area average of the target) + (1 - alpha) * BCE(auxiliary).
 /// Without an auxiliary head or target (the paper's ablation "w/o ISP") the pyramid term stands
-/// alone, with weight 1: alpha balances two terms and has nothing to balance.
+/// alone, with weight 1: alpha balances two terms and has nothing to balance. The extra terms, off
+/// unless given a weight, are added to that with their weights; they look at the finest level.
 class DeepLightLoss {
  public:
-  /// @throws InvalidArgument  alpha outside [0, 1], a negative weight, epsilon not above 0
+  /// @throws InvalidArgument  alpha outside [0, 1], a negative weight, epsilon not above 0, ssim
+  ///                          without ssim_range
   explicit DeepLightLoss(DeepLightLossOptions options = {});
 
   const DeepLightLossOptions& options() const { return options_; }
@@ -53,20 +72,29 @@ class DeepLightLoss {
   /// @param target     [B, 1, H, W], normalised like the output
   /// @param auxiliary  [B, 1, H, W] in [0, 1]
   /// @param mask       boolean [B, 1, H, W], true where valid; excluded in area averages too
+  /// @param low_resolution  [B, 1, h, w] in the target's units, for the consistency alone. Without
+  ///                   it, area averages of the target over blocks of `consistency_scale`, or,
+  ///                   where that is 0, to the size of the pyramid's coarsest level
   /// @return  every term; `total` is differentiable and has the output's type
   /// @throws InvalidArgument  shapes that do not fit each other
   DeepLightLossTerms terms(const Output& output, const at::Tensor& target,
                            const std::optional<at::Tensor>& auxiliary = {},
-                           const std::optional<at::Tensor>& mask = {}) const;
+                           const std::optional<at::Tensor>& mask = {},
+                           const std::optional<at::Tensor>& low_resolution = {}) const;
 
   /// `terms(...).total`.
   at::Tensor operator()(const Output& output, const at::Tensor& target,
                         const std::optional<at::Tensor>& auxiliary = {},
-                        const std::optional<at::Tensor>& mask = {}) const {
-    return terms(output, target, auxiliary, mask).total;
+                        const std::optional<at::Tensor>& mask = {},
+                        const std::optional<at::Tensor>& low_resolution = {}) const {
+    return terms(output, target, auxiliary, mask, low_resolution).total;
   }
 
  private:
+  at::Tensor consistency_term(const std::vector<at::Tensor>& pyramid, const at::Tensor& target,
+                              const std::optional<at::Tensor>& mask,
+                              const std::optional<at::Tensor>& low_resolution) const;
+
   DeepLightLossOptions options_;
 };
 

@@ -34,11 +34,7 @@ DEEPLIGHT_INLINE MultiScaleTerms multi_scale(const std::vector<at::Tensor>& pyra
                                              const std::optional<at::Tensor>& mask) {
   const std::vector<double> weights = pyramid_weights(beta, pyramid.size());
   std::optional<at::Tensor> valid;
-  if (mask) {
-    require(mask->scalar_type() == at::kBool, "loss: the mask must be boolean, got ",
-            at::toString(mask->scalar_type()));
-    valid = detail::expand_weight(*mask, target).to(at::kBool);
-  }
+  if (mask) valid = detail::valid_pixels("loss", *mask, target);
   MultiScaleTerms terms;
   for (std::size_t level = 0; level < pyramid.size(); ++level) {
     const at::Tensor& prediction = pyramid[level];

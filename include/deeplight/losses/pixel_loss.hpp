@@ -71,6 +71,12 @@ at::Tensor weighted_mean(const at::Tensor& values, const at::Tensor& weight);
 /// `weight` in the image's type and shape. @throws InvalidArgument  it does not broadcast
 at::Tensor expand_weight(const at::Tensor& weight, const at::Tensor& image);
 
+/// A boolean mask in the image's shape. @throws InvalidArgument  not boolean, or another shape
+at::Tensor valid_pixels(const char* loss, const at::Tensor& mask, const at::Tensor& image);
+
+/// Half precision becomes float32, whose sums over an image are sound; the rest is left alone.
+at::Tensor at_least_single(const at::Tensor& image);
+
 }  // namespace detail
 }  // namespace deeplight::losses
 

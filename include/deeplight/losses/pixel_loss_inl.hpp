@@ -24,6 +24,18 @@ DEEPLIGHT_INLINE at::Tensor expand_weight(const at::Tensor& weight, const at::Te
   return weight.to(image.scalar_type()).expand(image.sizes());
 }
 
+DEEPLIGHT_INLINE at::Tensor valid_pixels(const char* loss, const at::Tensor& mask,
+                                         const at::Tensor& image) {
+  require(mask.scalar_type() == at::kBool, loss, ": the mask must be boolean, got ",
+          at::toString(mask.scalar_type()));
+  return expand_weight(mask, image).to(at::kBool);
+}
+
+DEEPLIGHT_INLINE at::Tensor at_least_single(const at::Tensor& image) {
+  const bool half = image.scalar_type() == at::kHalf || image.scalar_type() == at::kBFloat16;
+  return half ? image.to(at::kFloat) : image;
+}
+
 DEEPLIGHT_INLINE at::Tensor pixel_values(const at::Tensor& difference,
                                          const PixelLossOptions& options) {
   switch (options.kind) {

@@ -71,6 +71,7 @@ ALSO = {
     ("data", "weights/card.hpp"),
     ("data", "nn/types.hpp"),
     ("losses", "nn/types.hpp"),
+    ("losses", "metrics/ssim.hpp"),
 }
 
 
