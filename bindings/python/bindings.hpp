@@ -10,11 +10,15 @@ void bind_functional(pybind11::module_& module);
 void bind_block_mean(pybind11::module_& module);
 void bind_losses(pybind11::module_& module);
 void bind_metrics(pybind11::module_& module);
+void bind_metrics_windowed(pybind11::module_& module);
 void bind_weights(pybind11::module_& module);
 void bind_data(pybind11::module_& module);
 void bind_parts(pybind11::module_& module);
 void bind_network(pybind11::module_& module);
 void bind_raster(pybind11::module_& module);
 void bind_infer(pybind11::module_& module);
+
+/// Called by bind_metrics, with its submodule.
+void bind_metric_accumulators(pybind11::module_& module);
 
 }  // namespace deeplight::python

@@ -15,6 +15,7 @@ PYBIND11_MODULE(DEEPLIGHT_MODULE_NAME, module) {
   bind_block_mean(module);
   bind_losses(module);
   bind_metrics(module);
+  bind_metrics_windowed(module);
   bind_weights(module);
   bind_data(module);
   bind_parts(module);
