@@ -19,7 +19,7 @@ def preprocessing(**changes):
     guide = {"name": "dmo", "bands": 2, "mean": [1.0, 2.0], "std": [2.0, 4.0]}
     return {
         "low_resolution": image(), "output": image(),
-        "guides": [{**guide, "local_contrast": True}], "contrast_window": 5, **changes,
+        "guides": [{**guide, "contrast": "difference"}], "contrast_windows": [5], **changes,
     }  # fmt: skip
 
 
@@ -40,7 +40,7 @@ def test_invalid_pixels_become_zero():
     assert make().low_resolution(values, valid).flatten().tolist() == [2.0, 0.0, 0.0]
 
 
-def test_local_contrast_against_torch():
+def test_contrast_by_difference_against_torch():
     values = torch.randn(1, 2, 30, 20).double()
     x = (values - torch.tensor([1.0, 2.0]).view(1, 2, 1, 1)) / torch.tensor([2.0, 4.0]).view(
         1, 2, 1, 1
@@ -52,11 +52,33 @@ def test_local_contrast_against_torch():
     assert make().margin == 1
 
 
+def test_standardised_contrast_against_torch():
+    guide = {"name": "dmo", "bands": 2, "contrast": "standardised"}
+    spread = [[0.5, 2.0], [1.0, 3.0]]
+    preprocessor = make(guides=[{**guide, "contrast_spread": spread}], contrast_windows=[17, 5])
+    x = torch.randn(1, 2, 30, 20).double()
+    expected = [x]
+    for window, of_window in zip((17, 5), spread, strict=True):
+
+        def box(image, side=window):
+            return torch.nn.functional.avg_pool2d(
+                image, side, 1, side // 2, count_include_pad=False
+            )
+
+        contrast = x - box(x)
+        deviation = box(contrast.square()).sqrt()
+        expected.append(contrast / (deviation + torch.tensor(of_window).view(1, 2, 1, 1) / 2))
+    got = preprocessor.guide("dmo", x)
+    torch.testing.assert_close(got, torch.cat(expected, 1).float(), rtol=1e-5, atol=1e-5)
+    assert preprocessor.network_guides == {"dmo": 6}
+    assert preprocessor.margin == 2
+
+
 def test_json_is_read_strictly():
-    with pytest.raises(ValueError, match="did you mean 'contrast_window'"):
-        make(contrast_windo=5)
+    with pytest.raises(ValueError, match="did you mean 'contrast_windows'"):
+        make(contrast_window=[5])
     with pytest.raises(ValueError, match="must be odd and positive, got 4"):
-        make(contrast_window=4)
+        make(contrast_windows=[5, 4])
     with pytest.raises(ValueError, match="not JSON"):
         _native.Preprocessor("{", 8)
     with pytest.raises(ValueError, match="did you mean 'dmo'"):

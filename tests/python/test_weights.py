@@ -215,9 +215,9 @@ class TestCard:
         path = tmp_path / "x.json"
         weights.save_card(path, card())
         read = weights.load_card(path)
-        assert read["preprocessing"]["contrast_window"] == 17
+        assert read["preprocessing"]["contrast_windows"] == [17]
         assert read["preprocessing"]["output"] == read["preprocessing"]["low_resolution"]
-        assert read["preprocessing"]["guides"][0]["local_contrast"] is False
+        assert read["preprocessing"]["guides"][0]["contrast"] == "none"
         weights.save_card(path, read)
         assert weights.load_card(path) == read
 

@@ -32,7 +32,8 @@ class Preprocessor {
   /// @param preprocessing  from a card
   /// @param scale          integer factor between low-resolution and output pixels
   /// @throws InvalidArgument  a standard deviation or transform scale that is not positive, band
-  ///   statistics of another count than `bands`, an even contrast window, a guide named twice
+  ///   statistics of another count than `bands`, an even contrast window, contrast spreads that do
+  ///   not fit windows and bands, a guide named twice
   Preprocessor(const Preprocessing& preprocessing, std::int64_t scale);
 
   /// @param values  [B, 1, h, w] physical low-resolution values
@@ -44,8 +45,9 @@ class Preprocessor {
   /// @param name    a guide of the card
   /// @param values  [B, bands, H, W] physical values
   /// @param valid   [B or 1, bands or 1, H, W] bool; undefined means everywhere valid
-  /// @return        [B, bands, H, W] float32, normalised; with local contrast [B, 2 bands, H, W],
-  ///   the second half being value - mean over `contrast_window`, in normalised units
+  /// @return        [B, bands, H, W] float32, normalised; with contrast
+  ///   [B, (1 + windows) bands, H, W]: values, then the contrasts of each window (GuideContrast),
+  ///   in the order of `contrast_windows`, 0 where invalid
   /// @throws InvalidArgument  unknown guide, wrong shape
   at::Tensor guide(const std::string& name, const at::Tensor& values,
                    const at::Tensor& valid = {}) const;
@@ -59,10 +61,10 @@ class Preprocessor {
   /// A network's image [B, 1, H, W] -> physical values, float32. Never clamps.
   at::Tensor restore(const at::Tensor& image) const;
 
-  /// How far, in low-resolution pixels, preparing a guide pixel reaches (the contrast window).
+  /// How far, in low-resolution pixels, preparing a guide pixel reaches (its contrasts).
   std::int64_t margin() const;
 
-  /// Guides as the network sees them: bands doubled where local contrast is added.
+  /// Guides as the network sees them: with the channels of their contrasts.
   std::vector<Guide> network_guides() const;
 
   std::int64_t scale() const { return scale_; }

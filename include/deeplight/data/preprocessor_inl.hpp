@@ -64,6 +64,27 @@ inline at::Tensor box_sum(const at::Tensor& values, std::int64_t window) {
   return at::avg_pool2d(rows, {1, window}, {1, 1}, {0, half}, false, true, 1);
 }
 
+inline void check_contrast(const GuideDescription& guide,
+                           const std::vector<std::int64_t>& windows) {
+  require(!windows.empty(), "guide '", guide.name, "' has contrast but contrast_windows is empty");
+  for (const std::int64_t window : windows) {
+    require(window > 0 && window % 2 == 1, "contrast_windows must be odd and positive, got ",
+            window);
+  }
+  if (guide.contrast != GuideContrast::standardised) return;
+  require(guide.contrast_spread.size() == windows.size(), "guide '", guide.name,
+          "' needs one list of contrast_spread for each of ", windows.size(),
+          " contrast windows, got ", guide.contrast_spread.size());
+  for (const std::vector<double>& spread : guide.contrast_spread) {
+    require(spread.size() == static_cast<std::size_t>(guide.bands), "guide '", guide.name, "' has ",
+            guide.bands, " bands but ", spread.size(), " contrast spreads");
+    for (const double value : spread) {
+      require(value > 0, "contrast spreads of guide '", guide.name, "' must be positive, got ",
+              value);
+    }
+  }
+}
+
 }  // namespace detail
 
 DEEPLIGHT_INLINE at::Tensor masked_box_mean(const at::Tensor& values, const at::Tensor& valid,
@@ -97,9 +118,9 @@ DEEPLIGHT_INLINE Preprocessor::Preprocessor(const Preprocessing& preprocessing, 
       require(deviation > 0, "standard deviations of guide '", guide.name,
               "' must be positive, got ", deviation);
     }
-    require(!guide.local_contrast ||
-                (preprocessing_.contrast_window > 0 && preprocessing_.contrast_window % 2 == 1),
-            "the contrast window must be odd and positive, got ", preprocessing_.contrast_window);
+    if (guide.contrast != GuideContrast::none) {
+      detail::check_contrast(guide, preprocessing_.contrast_windows);
+    }
   }
 }
 
@@ -134,10 +155,19 @@ DEEPLIGHT_INLINE at::Tensor Preprocessor::guide(const std::string& name, const a
   const at::Tensor std = detail::per_band(guide.std, 1.0, values);
   const at::Tensor usable = detail::finite_where_valid(values, valid);
   const at::Tensor x = at::where(usable, (values.to(at::kDouble) - mean) / std, 0.0);
-  if (!guide.local_contrast) return x.to(at::kFloat);
-  const at::Tensor around = masked_box_mean(x, usable, preprocessing_.contrast_window);
-  const at::Tensor contrast = at::where(usable, x - around, 0.0);
-  return at::cat({x.to(at::kFloat), contrast.to(at::kFloat)}, 1);
+  std::vector<at::Tensor> channels{x.to(at::kFloat)};
+  if (guide.contrast == GuideContrast::none) return channels.front();
+  for (std::size_t i = 0; i < preprocessing_.contrast_windows.size(); ++i) {
+    const std::int64_t window = preprocessing_.contrast_windows[i];
+    at::Tensor contrast = at::where(usable, x - masked_box_mean(x, usable, window), 0.0);
+    if (guide.contrast == GuideContrast::standardised) {
+      const at::Tensor spread = detail::per_band(guide.contrast_spread[i], 0.0, values);
+      const at::Tensor around = masked_box_mean(contrast.square(), usable, window).sqrt();
+      contrast = contrast / (around + 0.5 * spread);
+    }
+    channels.push_back(contrast.to(at::kFloat));
+  }
+  return at::cat(channels, 1);
 }
 
 DEEPLIGHT_INLINE GuideTensors Preprocessor::guides(const GuideTensors& values,
@@ -163,16 +193,22 @@ DEEPLIGHT_INLINE at::Tensor Preprocessor::restore(const at::Tensor& image) const
 }
 
 DEEPLIGHT_INLINE std::int64_t Preprocessor::margin() const {
-  const bool contrast =
-      std::any_of(preprocessing_.guides.begin(), preprocessing_.guides.end(),
-                  [](const GuideDescription& guide) { return guide.local_contrast; });
-  return contrast ? (preprocessing_.contrast_window / 2 + scale_ - 1) / scale_ : 0;
+  const std::vector<std::int64_t>& windows = preprocessing_.contrast_windows;
+  std::int64_t reach = 0;  // output pixels
+  for (const GuideDescription& guide : preprocessing_.guides) {
+    if (guide.contrast == GuideContrast::none) continue;
+    const std::int64_t boxes = guide.contrast == GuideContrast::standardised ? 2 : 1;
+    reach = std::max(reach, boxes * (*std::max_element(windows.begin(), windows.end()) / 2));
+  }
+  return (reach + scale_ - 1) / scale_;
 }
 
 DEEPLIGHT_INLINE std::vector<Guide> Preprocessor::network_guides() const {
   std::vector<Guide> guides;
   for (const GuideDescription& guide : preprocessing_.guides) {
-    guides.push_back({guide.name, guide.local_contrast ? 2 * guide.bands : guide.bands});
+    const auto windows = static_cast<std::int64_t>(preprocessing_.contrast_windows.size());
+    const bool contrast = guide.contrast != GuideContrast::none;
+    guides.push_back({guide.name, (contrast ? 1 + windows : 1) * guide.bands});
   }
   return guides;
 }

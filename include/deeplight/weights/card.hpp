@@ -35,6 +35,17 @@ struct ImageDescription {
 };
 DEEPLIGHT_OPTIONS(ImageDescription, units, transform, transform_scale, mean, std, minimum, maximum)
 
+/// What a network sees of a guide beside its normalised values x; c_w = x - mean of x over a box of
+/// w x w pixels, for each window w of `Preprocessing::contrast_windows`.
+enum class GuideContrast {
+  none,          ///< nothing
+  difference,    ///< c_w
+  standardised,  ///< c_w / (sqrt(mean of c_w^2 over the box) + spread_w / 2)
+};
+DEEPLIGHT_ENUM(GuideContrast, {{GuideContrast::none, "none"},
+                               {GuideContrast::difference, "difference"},
+                               {GuideContrast::standardised, "standardised"}})
+
 /// One guide raster. The lists have one element per band, or none where nothing is known.
 struct GuideDescription {
   std::string name = {};
@@ -45,20 +56,23 @@ struct GuideDescription {
   std::vector<double> std = {};              ///< empty: 1; each above 0
   std::vector<double> minimum = {};          ///< smallest value seen in training
   std::vector<double> maximum = {};          ///< largest value seen in training
-  /// The network sees 2*bands: each normalised value, then each value minus its local mean.
-  bool local_contrast = false;
+  /// With contrast the network sees (1 + windows) * bands: all values, then all of each window.
+  GuideContrast contrast = GuideContrast::none;
+  /// spread_w, [windows][bands]: standard deviation of c_w in training, above 0. `standardised`
+  /// only.
+  std::vector<std::vector<double>> contrast_spread = {};
 };
 DEEPLIGHT_OPTIONS(GuideDescription, name, bands, units, band_names, mean, std, minimum, maximum,
-                  local_contrast)
+                  contrast, contrast_spread)
 
 /// How rasters become network inputs and network outputs become rasters.
 struct Preprocessing {
   ImageDescription low_resolution = {};
   ImageDescription output = {};               ///< absent in the file: the same as `low_resolution`
   std::vector<GuideDescription> guides = {};  ///< in the network's order
-  std::int64_t contrast_window = 17;          ///< side of the local-mean window, output pixels, odd
+  std::vector<std::int64_t> contrast_windows = {17};  ///< sides of boxes, output pixels, odd
 };
-DEEPLIGHT_OPTIONS(Preprocessing, low_resolution, output, guides, contrast_window)
+DEEPLIGHT_OPTIONS(Preprocessing, low_resolution, output, guides, contrast_windows)
 
 /// Everything that is written beside a weights file.
 struct Card {

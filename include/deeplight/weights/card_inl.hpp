@@ -97,16 +97,46 @@ inline void validate_guide(const GuideDescription& guide, const std::string& whe
   }
 }
 
+inline void validate_contrast(const GuideDescription& guide, std::size_t windows,
+                              const std::string& where) {
+  const bool standardised = guide.contrast == GuideContrast::standardised;
+  require<FormatError>(guide.contrast_spread.size() == (standardised ? windows : 0), where,
+                       ".contrast_spread must have ",
+                       standardised ? "one list per window of contrast_windows ("
+                                    : "no list unless contrast is 'standardised' (",
+                       standardised ? windows : 0, "), got ", guide.contrast_spread.size());
+  for (const std::vector<double>& spread : guide.contrast_spread) {
+    require<FormatError>(spread.size() == static_cast<std::size_t>(guide.bands), where,
+                         ".contrast_spread must have one number per band (", guide.bands,
+                         ") for each window, got ", spread.size());
+    for (const double value : spread) {
+      require<FormatError>(std::isfinite(value) && value > 0, where,
+                           ".contrast_spread must be above 0, got ", value);
+    }
+  }
+}
+
+inline void validate_windows(const std::vector<std::int64_t>& windows, const std::string& where) {
+  require<FormatError>(!windows.empty(), where, ".contrast_windows must not be empty");
+  std::set<std::int64_t> seen;
+  for (const std::int64_t window : windows) {
+    require<FormatError>(window >= 1 && window % 2 == 1, where,
+                         ".contrast_windows must be odd and positive, got ", window);
+    require<FormatError>(seen.insert(window).second, where, ".contrast_windows has ", window,
+                         " twice");
+  }
+}
+
 inline void validate_preprocessing(const Preprocessing& preprocessing, const std::string& where) {
   validate_image(preprocessing.low_resolution, where + ".low_resolution");
   validate_image(preprocessing.output, where + ".output");
-  require<FormatError>(preprocessing.contrast_window >= 1 && preprocessing.contrast_window % 2 == 1,
-                       where, ".contrast_window must be odd and positive, got ",
-                       preprocessing.contrast_window);
+  validate_windows(preprocessing.contrast_windows, where);
   std::set<std::string> names;
   for (std::size_t i = 0; i < preprocessing.guides.size(); ++i) {
     const GuideDescription& guide = preprocessing.guides[i];
     validate_guide(guide, concat(where, ".guides[", i, "]"));
+    validate_contrast(guide, preprocessing.contrast_windows.size(),
+                      concat(where, ".guides[", i, "]"));
     require<FormatError>(names.insert(guide.name).second, where, ".guides has '", guide.name,
                          "' twice");
   }

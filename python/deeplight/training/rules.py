@@ -43,9 +43,11 @@ def _check_data(config: TrainingConfig) -> None:
     _at_least(data, "data", scale=1, data_range=0)
     _one_of(data, "data", gain=("none", "least_squares"))
     _require(data.light.std >= 0, "data.light.std", "0 (from the data) or above", data.light.std)
+    windows = data.contrast_windows
     _require(
-        data.contrast_window >= 1 and data.contrast_window % 2 == 1,
-        "data.contrast_window", "odd and positive", data.contrast_window,
+        bool(windows) and len(set(windows)) == len(windows)
+        and all(window >= 1 and window % 2 == 1 for window in windows),
+        "data.contrast_windows", "a list of different odd, positive sides", list(windows),
     )  # fmt: skip
     names = [guide.name for guide in data.guides]
     for index, guide in enumerate(data.guides):
@@ -56,6 +58,7 @@ def _check_data(config: TrainingConfig) -> None:
             all(band >= 1 for band in guide.bands),
             f"data.guides[{index}].bands", "bands counted from 1", list(guide.bands),
         )  # fmt: skip
+        _one_of(guide, f"data.guides[{index}]", contrast=("none", "difference", "standardised"))
     _at_least(patches, "patches", patch=1, batch=1)
 
     where = "data.degradation"

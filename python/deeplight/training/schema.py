@@ -33,13 +33,15 @@ __all__ = [
 class GuideConfig:
     """One guide raster: ``[[data.guides]]``. Statistics are computed over the training region.
 
-    ``bands`` selects and orders bands of the raster, counted from 1; all when empty.
+    ``bands`` selects and orders bands of the raster, counted from 1; all when empty. ``contrast``
+    adds channels that say how a pixel differs from its surroundings: "none", "difference" or
+    "standardised" (``deeplight/data/preprocessor.hpp``).
     """
 
     name: str
     path: str
     units: str = ""
-    local_contrast: bool = False
+    contrast: str = "none"
     bands: tuple[int, ...] = ()
 
 
@@ -92,7 +94,7 @@ class DataConfig:
     data_range: float = 0.0
     align: bool = False
     gain: str = "none"
-    contrast_window: int = 17
+    contrast_windows: tuple[int, ...] = (17,)
     light: LightConfig = field(default_factory=LightConfig)
     degradation: DegradationConfig = field(default_factory=DegradationConfig)
     guides: tuple[GuideConfig, ...] = ()

@@ -19,9 +19,21 @@ Preprocessing two_guides() {
   Preprocessing described;
   described.low_resolution = {.units = "nW", .mean = 1.0, .std = 4.0};
   described.output = described.low_resolution;
-  described.guides = {
-      {.name = "dmo", .bands = 2, .mean = {10.0, 20.0}, .std = {2.0, 5.0}, .local_contrast = true},
-      {.name = "dem", .bands = 1}};
+  described.guides = {{.name = "dmo",
+                       .bands = 2,
+                       .mean = {10.0, 20.0},
+                       .std = {2.0, 5.0},
+                       .contrast = GuideContrast::difference},
+                      {.name = "dem", .bands = 1}};
+  return described;
+}
+
+/// The first guide standardised in two windows.
+Preprocessing standardised() {
+  Preprocessing described = two_guides();
+  described.contrast_windows = {5, 3};
+  described.guides[0].contrast = GuideContrast::standardised;
+  described.guides[0].contrast_spread = {{0.5, 0.25}, {2.0, 8.0}};
   return described;
 }
 
@@ -88,9 +100,9 @@ TEST_CASE("log1p refuses values outside its domain, unless they are invalid") {
   CHECK_NOTHROW(preprocessor.low_resolution(values, valid));
 }
 
-TEST_CASE("local contrast is the value minus the mean of its valid neighbours") {
+TEST_CASE("contrast by difference is the value minus the mean of its valid neighbours") {
   Preprocessing described = two_guides();
-  described.contrast_window = 5;
+  described.contrast_windows = {5};
   const Preprocessor preprocessor(described, 8);
   const at::Tensor values = at::randn({1, 2, 9, 7}) * 30 + 15;
   const at::Tensor valid = at::rand({1, 1, 9, 7}) > 0.4;
@@ -113,16 +125,55 @@ TEST_CASE("local contrast is the value minus the mean of its valid neighbours") 
   }
 }
 
-TEST_CASE("local contrast of a window with its margin equals that of the whole, bit for bit") {
-  const Preprocessor preprocessor(two_guides(), 8);
-  const at::Tensor values = at::randn({1, 2, 64, 80}) * 1e3;
-  const at::Tensor whole = preprocessor.guide("dmo", values);
-  const std::int64_t halo = preprocessor.margin() * preprocessor.scale();
-  CHECK(halo == 8);
-  const at::Tensor tile = values.slice(2, 16 - halo, 40 + halo).slice(3, 24 - halo, 48 + halo);
-  const at::Tensor inner =
-      preprocessor.guide("dmo", tile).slice(2, halo, halo + 24).slice(3, halo, halo + 24);
-  CHECK(at::equal(inner, whole.slice(2, 16, 40).slice(3, 24, 48)));
+TEST_CASE("standardised contrast is the contrast over its own spread about the pixel") {
+  const Preprocessor preprocessor(standardised(), 8);
+  const at::Tensor values = at::randn({1, 2, 9, 7}, at::kDouble) * 30 + 15;
+  const at::Tensor valid = at::rand({1, 1, 9, 7}) > 0.4;
+  const at::Tensor got = preprocessor.guide("dmo", values, valid);
+  REQUIRE((got.sizes() == at::IntArrayRef({1, 6, 9, 7})));
+  const double std[] = {2.0, 5.0};
+  const std::int64_t half[] = {2, 1};
+  const double spread[2][2] = {{0.5, 0.25}, {2.0, 8.0}};
+  for (std::int64_t window = 0; window < 2; ++window) {
+    at::Tensor contrast = at::zeros_like(values);
+    const auto each = [&](const auto& visit) {
+      for (std::int64_t band = 0; band < 2; ++band)
+        for (std::int64_t i = 0; i < 9; ++i)
+          for (std::int64_t j = 0; j < 7; ++j)
+            if (valid[0][0][i][j].item<bool>()) visit(band, i, j);
+    };
+    each([&](std::int64_t band, std::int64_t i, std::int64_t j) {
+      const double around = naive_mean(values, valid, band, i, j, half[window]);
+      contrast[0][band][i][j] = (values[0][band][i][j].item<double>() - around) / std[band];
+    });
+    const at::Tensor squares = contrast.square();
+    at::Tensor expected = at::zeros_like(values);
+    each([&](std::int64_t band, std::int64_t i, std::int64_t j) {
+      const double around = std::sqrt(naive_mean(squares, valid, band, i, j, half[window]));
+      expected[0][band][i][j] =
+          contrast[0][band][i][j].item<double>() / (around + spread[window][band] / 2);
+    });
+    const at::Tensor channels = got.narrow(1, 2 + 2 * window, 2).to(at::kDouble);
+    CHECK((channels - expected).abs().max().item<double>() < 1e-6);
+  }
+}
+
+TEST_CASE("contrast of a tile with its margin equals that of the whole, bit for bit") {
+  for (const Preprocessing& described : {two_guides(), standardised()}) {
+    const Preprocessor preprocessor(described, 2);
+    const at::Tensor values = at::randn({1, 2, 64, 80}) * 1e3;
+    const at::Tensor whole = preprocessor.guide("dmo", values);
+    const std::int64_t halo = preprocessor.margin() * preprocessor.scale();
+    CHECK(halo == (described.contrast_windows.size() == 1 ? 8 : 4));
+    const auto inner = [&](std::int64_t seen) {
+      return preprocessor
+          .guide("dmo", values.slice(2, 16 - seen, 40 + seen).slice(3, 24 - seen, 48 + seen))
+          .slice(2, seen, seen + 24)
+          .slice(3, seen, seen + 24);
+    };
+    CHECK(at::equal(inner(halo), whole.slice(2, 16, 40).slice(3, 24, 48)));
+    CHECK_FALSE(at::equal(inner(halo - 1), whole.slice(2, 16, 40).slice(3, 24, 48)));
+  }
 }
 
 TEST_CASE("the box mean keeps small differences on a large offset") {
@@ -131,12 +182,13 @@ TEST_CASE("the box mean keeps small differences on a large offset") {
   CHECK(at::allclose(shifted, masked_box_mean(small, {}, 17), 0, 1e-6));
 }
 
-TEST_CASE("the network sees doubled bands where local contrast is added") {
+TEST_CASE("the network sees the bands of every contrast") {
   const Preprocessor preprocessor(two_guides(), 8);
   const auto guides = preprocessor.network_guides();
   REQUIRE(guides.size() == 2);
   CHECK((guides[0].name == "dmo" && guides[0].bands == 4));
   CHECK((guides[1].name == "dem" && guides[1].bands == 1));
+  CHECK(Preprocessor(standardised(), 8).network_guides()[0].bands == 6);
   const at::Tensor dem = at::randn({1, 1, 8, 8});
   CHECK(at::equal(preprocessor.guide("dem", dem), dem));
 }
@@ -153,11 +205,20 @@ TEST_CASE("wrong use states the rule and the value") {
                        "guide 'dmo' (2 bands) is missing", InvalidArgument);
   CHECK_THROWS_AS(preprocessor.low_resolution(at::zeros({1, 2, 8, 8})), InvalidArgument);
   Preprocessing even = two_guides();
-  even.contrast_window = 16;
+  even.contrast_windows = {17, 16};
   CHECK_THROWS_AS(Preprocessor(even, 8), InvalidArgument);
   Preprocessing flat = two_guides();
   flat.guides[0].std[1] = 0.0;
   CHECK_THROWS_AS(Preprocessor(flat, 8), InvalidArgument);
+  Preprocessing unmeasured = standardised();
+  unmeasured.guides[0].contrast_spread[1][0] = 0.0;
+  CHECK_THROWS_WITH_AS(Preprocessor(unmeasured, 8),
+                       "contrast spreads of guide 'dmo' must be positive, got 0", InvalidArgument);
+  unmeasured.guides[0].contrast_spread.pop_back();
+  CHECK_THROWS_WITH_AS(Preprocessor(unmeasured, 8),
+                       "guide 'dmo' needs one list of contrast_spread for each of 2 contrast "
+                       "windows, got 1",
+                       InvalidArgument);
 }
 
 }  // namespace

@@ -86,7 +86,7 @@ TEST_CASE("predict: one clear error before work begins, and no file") {
   scene.card.scale = 4;
   CHECK(contains(scene.refusal<InvalidArgument>(scene.request("no.tif")), "scale 4"));
   scene.card.scale = 2;
-  scene.card.preprocessing.guides[0].local_contrast = true;
+  scene.card.preprocessing.guides[0].contrast = GuideContrast::difference;
   CHECK(contains(scene.refusal<InvalidArgument>(scene.request("no.tif")), "dem:4"));
 }
 

@@ -38,8 +38,8 @@ TEST_CASE("predict: guides prepared in strips equal guides prepared whole, contr
     return (row * 7 + column) % 41 == 3 ? missing : band * 30 + light(column, row);
   });
   Contrast network;
-  scene.card.preprocessing.guides[0].local_contrast = true;
-  scene.card.preprocessing.contrast_window = 9;
+  scene.card.preprocessing.guides[0].contrast = GuideContrast::difference;
+  scene.card.preprocessing.contrast_windows = {9};
   scene.card.preprocessing.output = {};
   PredictRequest request = scene.request();
   Block dem = RasterReader(scene.folder / "dem.tif").read();

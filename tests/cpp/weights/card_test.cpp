@@ -15,6 +15,7 @@
 
 using deeplight::Card;
 using deeplight::FormatError;
+using deeplight::GuideContrast;
 
 namespace {
 
@@ -27,9 +28,17 @@ Card example() {
   card.preprocessing.low_resolution = {
       "nW/cm2/sr", deeplight::ValueTransform::log1p, 0.5, 1.25, 0.75, 0.0, 250.0};
   card.preprocessing.output = card.preprocessing.low_resolution;
-  card.preprocessing.guides = {
-      {"dmo", 2, "DN", {"red", "nir"}, {1, 2}, {3, 4}, {0, 0}, {255, 255}, true},
-      {"dem", 1, "m", {}, {}, {}, {}, {}, false}};
+  card.preprocessing.guides = {{"dmo",
+                                2,
+                                "DN",
+                                {"red", "nir"},
+                                {1, 2},
+                                {3, 4},
+                                {0, 0},
+                                {255, 255},
+                                GuideContrast::standardised,
+                                {{0.5, 0.25}}},
+                               {"dem", 1, "m", {}, {}, {}, {}, {}, GuideContrast::none}};
   card.cell_size = {0.0041666667, 0.0041666667};
   card.cell_size_units = "degree";
   card.margin = 24;
@@ -101,7 +110,19 @@ TEST_CASE("every rule of a card is checked, with the file named") {
        [](Card& c) { c.preprocessing.low_resolution.transform_scale = -1; }},
       {"minimum must not exceed maximum",
        [](Card& c) { c.preprocessing.low_resolution.minimum = 251; }},
-      {"contrast_window must be odd", [](Card& c) { c.preprocessing.contrast_window = 16; }},
+      {"contrast_windows must be odd and positive, got 16",
+       [](Card& c) { c.preprocessing.contrast_windows = {17, 16}; }},
+      {"contrast_windows must not be empty",
+       [](Card& c) { c.preprocessing.contrast_windows = {}; }},
+      {"contrast_windows has 5 twice", [](Card& c) { c.preprocessing.contrast_windows = {5, 5}; }},
+      {"guides[0].contrast_spread must have one list per window of contrast_windows (2), got 1",
+       [](Card& c) { c.preprocessing.contrast_windows = {17, 5}; }},
+      {"guides[0].contrast_spread must have no list unless contrast is 'standardised' (0), got 1",
+       [](Card& c) { c.preprocessing.guides[0].contrast = GuideContrast::difference; }},
+      {"guides[0].contrast_spread must have one number per band (2) for each window, got 1",
+       [](Card& c) { c.preprocessing.guides[0].contrast_spread = {{1}}; }},
+      {"guides[0].contrast_spread must be above 0, got 0",
+       [](Card& c) { c.preprocessing.guides[0].contrast_spread = {{1, 0}}; }},
       {"guides[0].name must not be empty", [](Card& c) { c.preprocessing.guides[0].name = ""; }},
       {"guides has 'dmo' twice", [](Card& c) { c.preprocessing.guides[1].name = "dmo"; }},
       {"guides[1].bands must be in 1..65536, got 0",

@@ -34,7 +34,7 @@ def trained(tmp_path):
                     "band_names": ["red", "nir"],
                     "mean": [1.0, 2.0],
                     "std": [3.0, 4.0],
-                    "local_contrast": True,
+                    "contrast": "difference",
                 }
             ],
         },

@@ -27,7 +27,7 @@ def test_a_run_leaves_weights_card_and_log(config_file, tmp_path):
     assert [p.step for p in seen] == list(range(1, 10))
     assert [p.step for p in seen if p.validation] == [4, 8, 9]
     card = deeplight.weights.load_card(path)
-    assert card["preprocessing"]["guides"][0]["local_contrast"] is True
+    assert card["preprocessing"]["guides"][0]["contrast"] == "difference"
     assert card["training"]["config"]["split"]["buffer"] == 2
     assert card["scores"]["validation"]["bicubic_lit_psnr"] > 10
     options = json.dumps(card["options"])

@@ -19,7 +19,7 @@ std = 32.0
 [[data.guides]]
 name = "dmo"
 path = "dmo.tif"
-local_contrast = true
+contrast = "difference"
 [[data.guides]]
 name = "dem"
 path = "dem.tif"
