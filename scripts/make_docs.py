@@ -139,48 +139,6 @@ def part_blocks() -> str:
 # Weights, command line and training configuration.
 
 
-def weight_blocks() -> str:
-    """Cards of the shipped weights, with the scores that they state."""
-    from deeplight.weights import list_weights, load_card, resolve_weights
-
-    if not list_weights():
-        return "No weights are shipped with this build.\n"
-    parts = []
-    for name in list_weights():
-        card = load_card(name)
-        guides = ", ".join(f"{g['name']} ({g['bands']})" for g in card["preprocessing"]["guides"])
-        cell = " x ".join(f"{size:g}" for size in card["cell_size"])
-        facts = [
-            ("file", f"{resolve_weights(name).stat().st_size / 1e6:.1f} MB"),
-            ("architecture", f"`{card['architecture']}`, x{card['scale']}"),
-            ("guides (bands)", guides or "none"),
-            ("units", card["preprocessing"]["low_resolution"]["units"]),
-            ("low-resolution cell", f"{cell} {card['cell_size_units']}"),
-            ("credits", card["credits"]),
-            ("licence", card["license"]),
-        ]
-        parts.append(f"### `{name}`\n\n{table(('', ''), facts)}")
-        for part, scores in (card["scores"] or {}).items():
-            parts.append(_score_table(part, scores))
-    return "\n".join(parts)
-
-
-def _score_table(part: str, scores: dict[str, Any]) -> str:
-    """One part's scores: a row for each candidate, or one for the network alone."""
-    from deeplight.evaluation import COLUMNS
-
-    facts = [f"{k.replace('_', ' ')}: {v:g}" for k, v in scores.items() if isinstance(v, float)]
-    facts += [f"{k.replace('_', ' ')}: {v}" for k, v in scores.items() if isinstance(v, str)]
-    rows = scores.get("rows")
-    if not rows:
-        return f"Scores on the {part} part. {'; '.join(facts)}.\n"
-    keys = list(next(iter(rows.values())))
-    labels = {column.key: column.label for column in COLUMNS}
-    cells = [[name, *(f"{row[key]:.5g}" for key in keys)] for name, row in rows.items()]
-    header = ["", *(labels.get(key, key) for key in keys)]
-    return f"Scores on the {part} part ({'; '.join(facts)}):\n\n" + table(header, cells)
-
-
 def command_blocks() -> str:
     """Arguments and options of every command."""
     import typer
@@ -258,10 +216,21 @@ def bad_input_blocks() -> str:
     return table(("input", "error", "exit code"), rows)
 
 
+def _scores(name: str) -> Callable[[], str]:
+    def block() -> str:
+        import docs_scores
+
+        return getattr(docs_scores, name)()
+
+    return block
+
+
 BLOCKS: dict[str, Callable[[], str]] = {
     "models": model_blocks,
     "parts": part_blocks,
-    "weights": weight_blocks,
+    "weights": _scores("weight_blocks"),
+    "weight_overview": _scores("weight_overview"),
+    "ablations": _scores("ablation_blocks"),
     "commands": command_blocks,
     "training_config": config_blocks,
     "bad_input": bad_input_blocks,

@@ -22,6 +22,7 @@ __all__ = ["app", "main"]
 COMMANDS = {
     "predict": "Super-resolve rasters with trained weights.",
     "train": "Train a network from a configuration file.",
+    "study": "Train with one thing changed at a time, over several seeds.",
     "evaluate": "Score a super-resolved raster, or weights, against the truth.",
     "list": "List the architectures and the shipped weights.",
     "info": "Describe weights or a raster.",

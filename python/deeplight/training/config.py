@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import math
+import os
 import tomllib
 import types
 import typing
@@ -18,11 +19,14 @@ from typing import Any
 from deeplight.training.rules import check_rules
 from deeplight.training.schema import TrainingConfig
 
-__all__ = ["load_config"]
+__all__ = ["build", "load_config"]
 
 
 def load_config(path: str | Path, overrides: dict[str, Any] | None = None) -> TrainingConfig:
     """Reads a TOML configuration.
+
+    A top-level ``base = "other.toml"`` starts from another file, relative to this one: tables are
+    merged key by key, lists are replaced.
 
     Args:
         path: the file. A relative ``data.root`` is relative to its folder.
@@ -34,12 +38,7 @@ def load_config(path: str | Path, overrides: dict[str, Any] | None = None) -> Tr
             key are named.
     """
     path = Path(path)
-    if not path.is_file():
-        raise FileNotFoundError(f"no such configuration: '{path}'")
-    try:
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path}: not a TOML file: {error}") from error
+    table = _read(path, ())
     for key, value in (overrides or {}).items():
         *parents, last = key.split(".")
         inner = table
@@ -47,7 +46,7 @@ def load_config(path: str | Path, overrides: dict[str, Any] | None = None) -> Tr
             inner = inner.setdefault(parent, {})
         inner[last] = value
     try:
-        config = _build(TrainingConfig, table, "")
+        config = build(TrainingConfig, table)
         check_rules(config)
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from None
@@ -58,7 +57,40 @@ def load_config(path: str | Path, overrides: dict[str, Any] | None = None) -> Tr
     return dataclasses.replace(config, data=data)
 
 
-def _build(cls: type, table: Any, where: str) -> Any:
+def _read(path: Path, seen: tuple[Path, ...]) -> dict[str, Any]:
+    """The file's tables over those of the file that its ``base`` names, and so on."""
+    if not path.is_file():
+        asked = f" (the base of '{seen[-1]}')" if seen else ""
+        raise FileNotFoundError(f"no such configuration: '{path}'{asked}")
+    if path.resolve() in [one.resolve() for one in seen]:
+        raise ValueError(f"{path}: is its own base, by way of '{seen[-1]}'")
+    try:
+        table = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path}: not a TOML file: {error}") from error
+    base = table.pop("base", None)
+    if base is None:
+        return table
+    if not isinstance(base, str):
+        raise ValueError(f"{path}: 'base' must be a string, got {base!r}")
+    below = _read(path.parent / base, (*seen, path))
+    root = below.get("data", {}).get("root")
+    if isinstance(root, str) and not Path(root).expanduser().is_absolute():
+        # Relative to the file that says it, wherever that is seen from.
+        below["data"]["root"] = os.path.relpath((path.parent / base).parent / root, path.parent)
+    return _merged(below, table)
+
+
+def _merged(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
+    both = {
+        key: _merged(below[key], above[key])
+        for key in below.keys() & above.keys()
+        if isinstance(below[key], dict) and isinstance(above[key], dict)
+    }
+    return {**below, **above, **both}
+
+
+def build(cls: type, table: Any, where: str = "") -> Any:
     """A dataclass from a table; ``where`` is the dotted key of the table."""
     if not isinstance(table, dict):
         raise ValueError(f"'{where}' must be a table, got {table!r}")
@@ -85,7 +117,7 @@ def _build(cls: type, table: Any, where: str) -> Any:
 
 def _convert(kind: Any, value: Any, where: str) -> Any:
     if dataclasses.is_dataclass(kind):
-        return _build(typing.cast(type, kind), value, where)
+        return build(typing.cast(type, kind), value, where)
     origin = typing.get_origin(kind)
     if origin is tuple:
         if not isinstance(value, list):

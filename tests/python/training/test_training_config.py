@@ -1,5 +1,7 @@
 """Configurations: strict keys, rules, the shipped files."""
 
+from pathlib import Path
+
 import pytest
 from tiny_run import SAMPLES, SHIPPED, spoiled
 
@@ -60,3 +62,29 @@ def test_the_shipped_configuration_keeps_the_test_block_apart():
     notice = (SAMPLES / "NOTICE.txt").read_text()
     assert "rows 65 to 88" in notice and "columns 80 to 103" in notice
     assert test.rows == (64, 127) and test.columns == (80, 103)
+
+
+def test_a_base_is_merged_key_by_key(config_file, tmp_path):
+    (tmp_path / "more").mkdir()
+    child = tmp_path / "more/child.toml"
+    child.write_text('base = "../tiny.toml"\n[run]\nsteps = 5\n[weights]\nname = "child"\n')
+    mine, base = load_config(child), load_config(config_file)
+    assert (mine.run.steps, mine.weights.name) == (5, "child")
+    assert mine.run.validate_every == base.run.validate_every == 4
+    assert mine.data == base.data and mine.split == base.split
+    child.write_text('base = "../tiny.toml"\n[data]\nguides = []\n')
+    assert load_config(child).data.guides == ()
+    config_file.write_text('base = "more/child.toml"\n')
+    with pytest.raises(ValueError, match=r"is its own base, by way of '.*child.toml'"):
+        load_config(config_file)
+    child.write_text('base = "absent.toml"\n')
+    with pytest.raises(FileNotFoundError, match=r"absent.toml' \(the base of '.*child.toml'\)"):
+        load_config(child)
+
+
+def test_a_relative_root_of_a_base_is_relative_to_the_base(config_file, tmp_path):
+    config_file.write_text(config_file.read_text().replace(str(SAMPLES), "rasters"))
+    (tmp_path / "more").mkdir()
+    (tmp_path / "more/child.toml").write_text('base = "../tiny.toml"\n')
+    root = load_config(tmp_path / "more/child.toml").data.root
+    assert Path(root).resolve() == tmp_path / "rasters"
