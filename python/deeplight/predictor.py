@@ -199,20 +199,27 @@ class Predictor:
         return outputs
 
 
-def load(weights: PathLike) -> Predictor:
+def load(weights: PathLike, *, average: Sequence[PathLike] = ()) -> Predictor:
     """Loads trained weights.
 
     Args:
         weights: a shipped name (``deeplight.list_weights()``), or a ``.safetensors`` file with its
             ``.json`` card beside it.
+        average: further weights of the same architecture, options and preprocessing; the network's
+            parameters are the means of all. See :mod:`deeplight.averaging`.
 
     Returns:
         A predictor; its ``network`` is in evaluation mode.
 
     Raises:
         OSError: a file is missing or unreadable.
-        ValueError: a file is damaged, hostile, or of another architecture than its card says.
+        ValueError: a file is damaged, hostile, or of another architecture than its card says;
+            weights to average that differ in more than their values.
     """
+    if average:
+        from .averaging import average_networks
+
+        return Predictor(*average_networks([weights, *_paths(average)]))
     return Predictor(*load_network(weights))
 
 

@@ -23,6 +23,7 @@ COMMANDS = {
     "predict": "Super-resolve rasters with trained weights.",
     "train": "Train a network from a configuration file.",
     "study": "Train with one thing changed at a time, over several seeds.",
+    "average": "Write the mean of several weights of one family.",
     "evaluate": "Score a super-resolved raster, or weights, against the truth.",
     "list": "List the architectures and the shipped weights.",
     "info": "Describe weights or a raster.",

@@ -32,6 +32,14 @@ def predict(
             "--guide", "-g", metavar="NAME=FILE", help="A guide raster; once for each guide."
         ),
     ] = None,
+    average: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--average",
+            metavar="WEIGHTS",
+            help="Further weights of one family; the mean of all predicts. May be repeated.",
+        ),
+    ] = None,
     align: Annotated[
         bool, typer.Option("--align", help="Warp guides that lie on another grid.")
     ] = False,
@@ -67,6 +75,9 @@ def predict(
     [dim]$ deeplight predict jan.tif feb.tif mar.tif -g dmo=dmo.tif -g dem=dem.tif
     -w model.safetensors -o results/[/dim]
 
+    [dim]$ deeplight predict ntl.tif -g dem=dem.tif -w seed0.safetensors
+    --average seed1.safetensors -o sr.tif[/dim]
+
     Any size and any coordinate system; the output keeps both. Nothing is written under the
     output's name until it is whole.
     """
@@ -83,9 +94,10 @@ def predict(
 
     with wrong_use():
         path = resolve_weights(weights)
+        others = [resolve_weights(name) for name in average or []]
     from deeplight.predictor import load
 
-    predictor = load(path)
+    predictor = load(path, average=others)
     unknown = [name for name in guides if name not in predictor.guides]
     missing = [name for name in predictor.guides if name not in guides]
     if unknown or missing:
