@@ -1,7 +1,10 @@
 // The scores on tensors, compiled once.
+#include "deeplight/metrics/accumulator_inl.hpp"
 #include "deeplight/metrics/common_inl.hpp"
 #include "deeplight/metrics/correlation_inl.hpp"
+#include "deeplight/metrics/ergas_inl.hpp"
 #include "deeplight/metrics/light_inl.hpp"
+#include "deeplight/metrics/moments_inl.hpp"
 #include "deeplight/metrics/psnr_inl.hpp"
-#include "deeplight/metrics/rmse_inl.hpp"
-#include "deeplight/metrics/ssim_inl.hpp"
+#include "deeplight/metrics/regression_inl.hpp"
+#include "deeplight/metrics/sam_inl.hpp"

@@ -22,10 +22,12 @@ enum class Reduction {
   mean,    ///< mean of the images' scores; an image without a valid pixel has no vote
   none,    ///< one score per image, in the batch's shape; NaN without a valid pixel
   pooled,  ///< one score over the pixels of all images together
+  map,     ///< one value per pixel or window, NaN where it is invalid; only where a score is a mean
 };
 DEEPLIGHT_ENUM(Reduction, {{Reduction::mean, "mean"},
                            {Reduction::none, "none"},
-                           {Reduction::pooled, "pooled"}})
+                           {Reduction::pooled, "pooled"},
+                           {Reduction::map, "map"}})
 
 /// Options of scores that need no data range.
 struct Options {

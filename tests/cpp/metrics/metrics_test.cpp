@@ -8,7 +8,7 @@
 #include "deeplight/metrics/correlation.hpp"
 #include "deeplight/metrics/light.hpp"
 #include "deeplight/metrics/psnr.hpp"
-#include "deeplight/metrics/rmse.hpp"
+#include "deeplight/metrics/regression.hpp"
 #include "deeplight/metrics/ssim.hpp"
 
 // After torch, whose logging header has a CHECK of its own.
