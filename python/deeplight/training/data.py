@@ -1,41 +1,51 @@
-"""Rasters -> tensors: reading, checking, statistics, normalisation, the split.
+"""What a run needs of its rasters, as tensors: :class:`TrainingData`, made by :func:`load_data`.
 
 Everything here is prepared once, before the first step. Statistics see the training region only.
 """
 
 from __future__ import annotations
 
+import functools
 import json
 import math
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 
 from deeplight import _native
-from deeplight.training.schema import DataConfig, RegionConfig, SplitConfig, TrainingConfig
+from deeplight.training.rasters import RasterStack
+from deeplight.training.schema import DataConfig, TrainingConfig
+from deeplight.training.split import PARTS, Region, check_reach, split_regions
+from deeplight.training.statistics import (
+    InitialCard,
+    describe_guide,
+    describe_light,
+    least_squares_gain,
+)
 
 __all__ = ["Region", "TrainingData", "load_data", "split_regions"]
-
-Region = tuple[int, int, int, int]
-"""(row, column, height, width)."""
 
 
 @dataclass
 class TrainingData:
-    """What a run needs of its rasters, on the CPU.
+    """Prepared rasters, on the CPU.
 
     Attributes:
         target: ``[1, H, W]`` float32, physical units.
         valid: ``[1, H, W]`` bool.
-        low_resolution: ``[1, h, w]`` float32, physical, NaN where invalid; None: block means.
-        guides: by name ``[bands, H, W]`` float32, normalised, local contrast included.
+        low_resolution: ``[1, h, w]`` float32, physical, NaN where invalid; None: simulated.
+        guides: by name ``[bands, H, W]`` float32, normalised, contrasts included.
         auxiliary: ``[1, H, W]`` float32 in [0, 1], or None.
         regions: part of the split -> regions of the low-resolution grid.
         preprocessing: the card's table of that name.
         cell_size: of a low-resolution cell, x and y, in ``cell_size_units``.
         data_range: peak for PSNR, physical units.
+        kernel: point spread ``[k, l]`` float64 before a simulated low resolution, or None.
+        saturation: where a simulated low resolution is cut, physical units; 0: nowhere.
+        gain: by which a low resolution of another sensor was matched to the target; 1 otherwise.
+            The preprocessing holds it already, as a smaller ``low_resolution.std``.
+        notes: what a user should know of the rasters, as sentences.
     """
 
     target: torch.Tensor
@@ -49,13 +59,26 @@ class TrainingData:
     cell_size: list[float]
     cell_size_units: str
     data_range: float
+    kernel: torch.Tensor | None = None
+    saturation: float = 0.0
+    gain: float = 1.0
+    notes: list[str] = field(default_factory=list)
 
     def preprocessor(self) -> Any:
         """The native preprocessor that the card's table describes."""
         return _native.Preprocessor(json.dumps(self.preprocessing), self.scale)
 
-    def sampler(self, config: TrainingConfig, threads: int) -> Any:
-        """The native sampler over the training regions."""
+    def sampler(
+        self, config: TrainingConfig, threads: int, first_item: int = 0, items: int = 0
+    ) -> Any:
+        """The native sampler over the training regions.
+
+        Args:
+            config: patches and seed.
+            threads: that prepare coming steps; 0: prepare when asked.
+            first_item: of each batch that is computed here.
+            items: how many of each batch; 0: all that follow.
+        """
         patches = config.patches
         options = {
             "scale": self.scale,
@@ -67,6 +90,9 @@ class TrainingData:
             "lit_above": patches.lit_above,
             "gain_jitter": patches.gain_jitter,
             "guide_dropout": patches.guide_dropout,
+            "saturation": self.saturation,
+            "first_item": first_item,
+            "items": items,
             "seed": config.run.seed,
             "threads": threads,
         }
@@ -80,217 +106,155 @@ class TrainingData:
             auxiliary=self.auxiliary,
             valid=self.valid,
             options=json.dumps(options),
+            kernel=self.kernel,
+        )
+
+    @functools.cached_property
+    def simulated(self) -> torch.Tensor:
+        """Physical low resolution ``[1, h, w]`` of the target, NaN where no pixel is valid."""
+        return _native.simulate_low_resolution(
+            self.target, self.scale, self.valid, self.kernel, self.saturation
         )
 
     def low_resolution_of(self, region: Region) -> torch.Tensor:
-        """Physical low resolution ``[1, 1, h, w]`` of a region, NaN where no pixel is valid."""
+        """Physical low resolution ``[1, 1, h, w]`` of a region, NaN where invalid."""
         row, column, height, width = region
-        if self.low_resolution is not None:
-            return self.low_resolution[:, row : row + height, column : column + width][None]
-        target, valid = self.window(self.target, region), self.window(self.valid, region)
-        mask = valid.double()
-        total = torch.nn.functional.avg_pool2d(torch.where(valid, target, 0).double(), self.scale)
-        share = torch.nn.functional.avg_pool2d(mask, self.scale)
-        return torch.where(share > 0, total / share, math.nan).float()
+        low = self.simulated if self.low_resolution is None else self.low_resolution
+        return low[:, row : row + height, column : column + width][None]
 
     def window(self, image: torch.Tensor, region: Region) -> torch.Tensor:
         """``[1, C, r*h, r*w]`` of a high-resolution ``[C, H, W]`` over a low-resolution region."""
         row, column, height, width = (v * self.scale for v in region)
         return image[:, row : row + height, column : column + width][None]
 
+    @property
+    def margin(self) -> int:
+        """Low-resolution cells that preparing a cell reads around it: contrasts, point spread."""
+        spread = 0 if self.kernel is None else max(self.kernel.shape) // 2
+        return max(self.preprocessor().margin, math.ceil(spread / self.scale))
+
 
 def load_data(config: TrainingConfig) -> TrainingData:
     """Reads and checks everything that a configuration names.
 
     Raises:
-        FileNotFoundError: a raster is missing.
-        ValueError: not a raster, grids that do not fit, a split that leaks, a constant band.
+        FileNotFoundError: a raster or a card is missing.
+        ValueError: not a raster, grids that do not fit, a split that is empty or leaks, no valid
+            pixel, a constant band, a kernel or gain that cannot be, rasters that contradict the
+            card they are held to.
         RuntimeError: the package was built without rasters.
     """
-    if not _native.has_raster:
-        raise RuntimeError("this build of deeplight has no raster support; training reads rasters")
     data, r = config.data, config.data.scale
-    target_raster = _open(data, data.target, "target")
-    grid = target_raster.grid
-    rows, columns = grid.rows // r, grid.columns // r
-    if rows < 1 or columns < 1:
-        raise ValueError(
-            f"target '{_path(data, data.target)}' is {grid.rows}x{grid.columns} pixels, smaller "
-            f"than one {r}x{r} low-resolution cell"
-        )
-    regions = split_regions(config.split, rows, columns)
-    target, valid = _read(target_raster, data, data.target, bands=1)
-    target, valid = (t[:, : rows * r, : columns * r].contiguous() for t in (target, valid))
+    stack = RasterStack(data)
+    regions = split_regions(config.split, stack.rows, stack.columns)
+    target, valid = stack.target()
+    train = _checked_parts(regions, valid, r, stack.path(data.target))
+    card = InitialCard(config.init)
 
-    low = None
-    if data.low_resolution:
-        raster = _open(data, data.low_resolution, "low resolution")
-        _native.check_guide(raster.info, target_raster.info, "target", r)
-        values, low_valid = _read(raster, data, data.low_resolution, bands=1)
-        low = torch.where(low_valid, values, math.nan)
-
-    train = torch.zeros(rows * r, columns * r, dtype=torch.bool)
-    for row, column, height, width in regions["train"]:
-        train[row * r : (row + height) * r, column * r : (column + width) * r] = True
-    light = _describe_light(config, target[valid & train])
+    light = describe_light(data, target[valid & train], stack.path(data.target))
     preprocessing: dict[str, Any] = {
         "low_resolution": light,
         "output": light,
         "guides": [],
-        "contrast_window": data.contrast_window,
+        "contrast_windows": list(data.contrast_windows),
     }
-    if low is not None:
-        seen = low[:, train[r // 2 :: r, r // 2 :: r]]
-        seen = seen[seen.isfinite()]
-        preprocessing["low_resolution"] = {
-            **light, "minimum": float(seen.min()), "maximum": float(seen.max())
-        }  # fmt: skip
+    low, gain = None, 1.0
+    if data.low_resolution:
+        low, units = stack.low_resolution()
+        cells = train[r // 2 :: r, r // 2 :: r]
+        preprocessing["low_resolution"], gain = _describe_low_resolution(
+            data, light, low, units, target, valid, cells, stack.path(data.low_resolution)
+        )
+    card.compare_light(preprocessing["low_resolution"])
 
     raw: dict[str, tuple[torch.Tensor, torch.Tensor]] = {}
     for guide in data.guides:
-        raster = _open(data, guide.path, f"guide '{guide.name}'")
-        _native.check_guide(target_raster.info, raster.info, guide.name, 1)
-        values, guide_valid = _read(raster, data, guide.path)
-        values, guide_valid = (t[:, : rows * r, : columns * r] for t in (values, guide_valid))
-        described = {
-            "name": guide.name,
-            "bands": values.shape[0],
-            "units": guide.units or raster.info.bands[0].units,
-            "band_names": [band.name for band in raster.info.bands],
-            "local_contrast": guide.local_contrast,
-            **_statistics(values, guide_valid & train, guide.name),
-        }
-        preprocessing["guides"].append(described)
+        values, guide_valid, bands = stack.guide(guide)
+        preprocessing["guides"].append(
+            describe_guide(data, guide, bands, values, guide_valid, train, card)
+        )
         raw[guide.name] = (values, guide_valid)
     preprocessor = _native.Preprocessor(json.dumps(preprocessing), r)
-    guides = {
-        name: preprocessor.guide(name, values[None], guide_valid[None])[0]
-        for name, (values, guide_valid) in raw.items()
-    }
 
-    auxiliary = None
-    if data.auxiliary:
-        raster = _open(data, data.auxiliary, "auxiliary")
-        _native.check_guide(target_raster.info, raster.info, "auxiliary", 1)
-        values, aux_valid = _read(raster, data, data.auxiliary, bands=1)
-        auxiliary = torch.where(aux_valid, values, 0)[:, : rows * r, : columns * r].contiguous()
-        if float(auxiliary.min()) < 0 or float(auxiliary.max()) > 1:
-            raise ValueError(
-                f"auxiliary '{_path(data, data.auxiliary)}' must lie in [0, 1], got "
-                f"{float(auxiliary.min()):g} to {float(auxiliary.max()):g}"
-            )
-    cell_x, cell_y = (abs(v) * r for v in grid.cell_size)
-    return TrainingData(
+    cell_x, cell_y = (abs(v) * r for v in stack.grid.cell_size)
+    prepared = TrainingData(
         target=target,
         valid=valid,
         low_resolution=low,
-        guides=guides,
-        auxiliary=auxiliary,
+        guides={
+            name: preprocessor.guide(name, values[None], guide_valid[None])[0]
+            for name, (values, guide_valid) in raw.items()
+        },
+        auxiliary=_auxiliary(data, stack) if data.auxiliary else None,
         regions=regions,
         preprocessing=preprocessing,
         scale=r,
         cell_size=[cell_x, cell_y],
-        cell_size_units=_cell_units(grid.crs_wkt),
+        cell_size_units=_cell_units(stack.grid.crs_wkt),
         data_range=data.data_range or preprocessing["output"]["maximum"],
+        kernel=_kernel(data, stack),
+        saturation=data.degradation.saturation,
+        gain=gain,
+        notes=card.notes,
     )
+    check_reach(config.split, regions, prepared.margin)
+    return prepared
 
 
-def split_regions(split: SplitConfig, rows: int, columns: int) -> dict[str, list[Region]]:
-    """Regions by part, checked against the grid and against each other.
-
-    Raises:
-        ValueError: as ``check_split`` of ``deeplight/data/split.hpp``; the part is named.
-    """
-    parts = {
-        name: [_region(r, rows, columns, f"split.{name}[{i}]") for i, r in enumerate(part)]
-        for name, part in (
-            ("train", split.train), ("validation", split.validation), ("test", split.test)
-        )
-    }  # fmt: skip
-    _native.check_split(
-        parts["train"], parts["validation"], parts["test"], rows, columns, split.buffer
-    )
-    return parts
-
-
-def _region(region: RegionConfig, rows: int, columns: int, where: str) -> Region:
-    def axis(name: str, given: tuple[int, ...], size: int) -> tuple[int, int]:
-        if not given:
-            return 0, size
-        if len(given) != 2 or given[1] < given[0]:
+def _checked_parts(
+    regions: dict[str, list[Region]], valid: torch.Tensor, scale: int, path: str
+) -> torch.Tensor:
+    """Training pixels, bool ``[H, W]``; each part of the split must hold a valid pixel."""
+    masks = {name: torch.zeros(valid.shape[1:], dtype=torch.bool) for name in PARTS}
+    for name, part in regions.items():
+        for row, column, height, width in (tuple(v * scale for v in region) for region in part):
+            masks[name][row : row + height, column : column + width] = True
+        if part and not bool((valid & masks[name]).any()):
             raise ValueError(
-                f"'{where}.{name}' must be [first, last] with first <= last, got {list(given)}"
+                f"the {name} part of the split holds no valid pixel of target '{path}'"
             )
-        return given[0], given[1] - given[0] + 1
-
-    row, height = axis("rows", region.rows, rows)
-    column, width = axis("columns", region.columns, columns)
-    return row, column, height, width
+    return masks["train"]
 
 
-def _path(data: DataConfig, name: str) -> str:
-    return str(Path(data.root) / name)
+def _describe_low_resolution(
+    data: DataConfig,
+    light: dict[str, Any],
+    low: torch.Tensor,
+    units: str,
+    target: torch.Tensor,
+    valid: torch.Tensor,
+    cells: torch.Tensor,
+    path: str,
+) -> tuple[dict[str, Any], float]:
+    """The card's description of a real low resolution, and its gain."""
+    seen = low[:, cells]
+    seen = seen[seen.isfinite()]
+    if seen.numel() == 0:
+        raise ValueError(f"low resolution '{path}' holds no valid pixel in the training region")
+    described = {**light, "minimum": float(seen.min()), "maximum": float(seen.max())}
+    if data.gain == "none":
+        return described, 1.0
+    means = _native.simulate_low_resolution(target, data.scale, valid)
+    gain = least_squares_gain(data, low, means, cells, path)
+    # g x / std = x / (std / g): the gain needs no place of its own in the card.
+    return {**described, "units": units or light["units"], "std": light["std"] / gain}, gain
 
 
-def _open(data: DataConfig, name: str, role: str) -> Any:
-    path = Path(data.root) / name
-    if not path.is_file():
-        raise FileNotFoundError(
-            f"{role} '{path}' does not exist (data.root is '{data.root}'; --data gives another)"
+def _kernel(data: DataConfig, stack: RasterStack) -> torch.Tensor | None:
+    if data.degradation.psf == "gaussian":
+        return _native.gaussian_kernel(data.degradation.sigma)
+    return stack.kernel() if data.degradation.psf == "measured" else None
+
+
+def _auxiliary(data: DataConfig, stack: RasterStack) -> torch.Tensor:
+    values, valid, _ = stack.layer(data.auxiliary, "auxiliary")
+    auxiliary = torch.where(valid, values, 0)
+    if float(auxiliary.min()) < 0 or float(auxiliary.max()) > 1:
+        raise ValueError(
+            f"auxiliary '{stack.path(data.auxiliary)}' must lie in [0, 1], got "
+            f"{float(auxiliary.min()):g} to {float(auxiliary.max()):g}"
         )
-    return _native.Raster(str(path))
-
-
-def _read(
-    raster: Any, data: DataConfig, name: str, bands: int | None = None
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Values and validity ``[bands, H, W]``."""
-    count = len(raster.info.bands)
-    if bands is not None and count != bands:
-        raise ValueError(f"'{_path(data, name)}' has {count} bands, expected {bands}")
-    values, valid = raster.read()
-    return torch.from_numpy(values), torch.from_numpy(valid).expand(values.shape)
-
-
-def _describe_light(config: TrainingConfig, values: torch.Tensor) -> dict[str, Any]:
-    """The card's description of low resolution and output; ``values`` are training pixels."""
-    light = config.data.light
-    if values.numel() == 0:
-        raise ValueError("the training region of the target holds no valid pixel")
-    described = {
-        "units": light.units,
-        "transform": light.transform,
-        "transform_scale": light.transform_scale,
-        "mean": light.mean,
-        "std": light.std,
-        "minimum": float(values.min()),
-        "maximum": float(values.max()),
-    }
-    if light.std == 0:
-        identity = {**described, "mean": 0.0, "std": 1.0}
-        description = {"low_resolution": identity, "output": identity, "guides": []}
-        preprocessor = _native.Preprocessor(json.dumps(description), config.data.scale)
-        spread = float(preprocessor.target(values.view(1, 1, 1, -1)).double().std())
-        if not spread > 0:
-            raise ValueError("the target is constant over the training region")
-        described["std"] = spread
-    return described
-
-
-def _statistics(values: torch.Tensor, mask: torch.Tensor, name: str) -> dict[str, list[float]]:
-    """Mean, deviation and range per band over ``mask``, in float64."""
-    result: dict[str, list[float]] = {"mean": [], "std": [], "minimum": [], "maximum": []}
-    for band, (image, usable) in enumerate(zip(values, mask, strict=True)):
-        pixels = image[usable].double()
-        if pixels.numel() == 0 or not float(pixels.std()) > 0:
-            raise ValueError(
-                f"band {band + 1} of guide '{name}' is constant or empty over the training region"
-            )
-        result["mean"].append(float(pixels.mean()))
-        result["std"].append(float(pixels.std()))
-        result["minimum"].append(float(pixels.min()))
-        result["maximum"].append(float(pixels.max()))
-    return result
+    return auxiliary
 
 
 def _cell_units(wkt: str) -> str:

@@ -1,0 +1,157 @@
+"""The prepared cache: everything that training reads of rasters, in one safetensors file.
+
+A machine with PyTorch alone trains from it: nothing here touches rasters. The file's metadata hold
+one JSON object (a single key, so that the same data give the same bytes).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import secrets
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import safetensors
+import safetensors.torch
+import torch
+
+from deeplight.training.data import TrainingData
+from deeplight.training.schema import TrainingConfig
+from deeplight.training.split import PARTS, check_reach
+
+__all__ = ["load_prepared", "save_prepared"]
+
+_FORMAT = "deeplight-prepared-1"
+_PLAIN = ("preprocessing", "scale", "cell_size", "cell_size_units", "data_range", "saturation")
+_IMAGES = ("target", "valid", "low_resolution", "auxiliary", "kernel")
+_TABLES = ("data", "split", "init")
+
+
+def save_prepared(data: TrainingData, config: TrainingConfig, path: str | Path) -> Path:
+    """Writes prepared rasters, whole or not at all.
+
+    Args:
+        data: of :func:`deeplight.training.load_data`.
+        config: that it was made with.
+        path: of the file, ``.safetensors``.
+
+    Raises:
+        OSError: no room, not writable; an older file stays, nothing else is left behind.
+    """
+    tensors = {f"guide/{name}": guide for name, guide in data.guides.items()}
+    for name in _IMAGES:
+        if getattr(data, name) is not None:
+            tensors[name] = getattr(data, name)
+    tensors = {name: tensor.contiguous() for name, tensor in tensors.items()}
+    described = {
+        "format": _FORMAT,
+        "digest": config.data_digest(),
+        "tables": _tables(config),
+        "regions": data.regions,
+        "gain": data.gain,
+        "notes": data.notes,
+        **{key: getattr(data, key) for key in _PLAIN},
+    }
+    described["checksum"] = _checksum(described, tensors)
+    path = Path(path)
+    with _whole(path) as temporary:
+        try:
+            safetensors.torch.save_file(tensors, temporary, {"deeplight": json.dumps(described)})
+        except safetensors.SafetensorError as error:
+            raise OSError(f"'{path}' cannot be written: {error}") from error
+    return path
+
+
+def load_prepared(path: str | Path, config: TrainingConfig) -> TrainingData:
+    """Reads what :func:`save_prepared` wrote.
+
+    Args:
+        path: of the file.
+        config: of the run; its tables ``[data]`` (but for ``root``), ``[split]`` and ``[init]``
+            must be those that the file was prepared with.
+
+    Raises:
+        FileNotFoundError: no such file.
+        ValueError: damaged, another kind of file, or prepared with other tables; the file and the
+            first differing key are named.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"no prepared data: '{path}'; `deeplight prepare` writes them")
+    try:
+        with safetensors.safe_open(str(path), framework="pt") as file:
+            described = json.loads((file.metadata() or {}).get("deeplight", "{}"))
+            if not isinstance(described, dict) or described.get("format") != _FORMAT:
+                raise ValueError("not written by `deeplight prepare`")
+            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+        checksum = described.pop("checksum", None)
+        if checksum != _checksum(described, tensors):
+            raise ValueError("damaged: its checksum does not fit its content")
+    except (safetensors.SafetensorError, ValueError) as error:
+        raise ValueError(f"'{path}' is no readable prepared data: {error}") from error
+    if described["digest"] != config.data_digest():
+        difference = _difference(described["tables"], _tables(config))
+        raise ValueError(f"'{path}' was prepared with other settings: {difference}; prepare again")
+    data = TrainingData(
+        guides={
+            guide["name"]: tensors[f"guide/{guide['name']}"]
+            for guide in described["preprocessing"]["guides"]
+        },
+        regions={part: [tuple(r) for r in described["regions"][part]] for part in PARTS},
+        gain=described["gain"],
+        notes=described["notes"],
+        **{key: described[key] for key in _PLAIN},
+        **{name: tensors.get(name) for name in _IMAGES},  # type: ignore[arg-type]
+    )
+    check_reach(config.split, data.regions, data.margin)
+    return data
+
+
+def _tables(config: TrainingConfig) -> dict[str, Any]:
+    table = config.to_dict()
+    del table["data"]["root"]
+    return {key: table[key] for key in _TABLES}
+
+
+def _checksum(described: dict[str, Any], tensors: dict[str, torch.Tensor]) -> str:
+    digest = hashlib.sha256(json.dumps(described, sort_keys=True).encode())
+    for name in sorted(tensors):
+        tensor = tensors[name]
+        digest.update(f"{name} {tensor.dtype} {list(tensor.shape)}".encode())
+        digest.update(memoryview(tensor.numpy()).cast("B"))
+    return digest.hexdigest()
+
+
+def _difference(prepared: Any, asked: Any, where: str = "") -> str:
+    """The first key that differs, as "key is A there and B here"; empty without one."""
+    if prepared == asked:
+        return ""
+    if isinstance(prepared, dict) and isinstance(asked, dict):
+        keys = [*asked, *(key for key in prepared if key not in asked)]
+        inner = [(prepared.get(key), asked.get(key), f"{where}.{key}" if where else key)
+                 for key in keys]  # fmt: skip
+    elif isinstance(prepared, list) and isinstance(asked, list) and len(prepared) == len(asked):
+        inner = [
+            (p, a, f"{where}[{i}]") for i, (p, a) in enumerate(zip(prepared, asked, strict=True))
+        ]
+    else:
+        there, here = (json.dumps(value) for value in (prepared, asked))
+        return f"'{where}' is {there} there and {here} in the configuration"
+    return next(text for item in inner if (text := _difference(*item)))
+
+
+@contextlib.contextmanager
+def _whole(path: Path) -> Iterator[Path]:
+    """A temporary name beside ``path``; flushed to disk and renamed when all went well."""
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+    try:
+        yield temporary
+        with temporary.open("rb") as file:
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
