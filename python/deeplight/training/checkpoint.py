@@ -17,9 +17,15 @@ import safetensors
 import safetensors.torch
 import torch
 
-__all__ = ["Checkpoint", "read_checkpoint", "write_atomically", "write_checkpoint"]
+__all__ = [
+    "Checkpoint",
+    "first_difference",
+    "read_checkpoint",
+    "write_atomically",
+    "write_checkpoint",
+]
 
-_FORMAT = "deeplight-checkpoint-1"
+_FORMAT = "deeplight-checkpoint-2"
 
 
 @dataclass
@@ -28,14 +34,14 @@ class Checkpoint:
 
     Attributes:
         step: steps done; the sampler needs nothing else.
-        digest: of the configuration and of the data's statistics.
-        tensors: groups (``network``, ``ema``, ``best``, ``optimizer``, ``random``) of tensors by
-            name.
-        state: numbers beside them: best score, validations without progress, log position.
+        identity: tables of all that the run depends on: the configuration, the data's statistics.
+        tensors: groups (``network``, ``average``, ``best``, ``optimizer``, ``random``) of tensors
+            by name.
+        state: numbers beside them: best score, validations without progress, the log's rows.
     """
 
     step: int
-    digest: str
+    identity: dict[str, Any]
     tensors: dict[str, dict[str, torch.Tensor]]
     state: dict[str, Any] = field(default_factory=dict)
 
@@ -72,7 +78,7 @@ def write_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
     state = {
         "format": _FORMAT,
         "step": checkpoint.step,
-        "digest": checkpoint.digest,
+        "identity": checkpoint.identity,
         "state": checkpoint.state,
     }
     # One key: the library writes several in an order that changes from run to run.
@@ -93,10 +99,26 @@ def read_checkpoint(path: Path) -> Checkpoint:
         with safetensors.safe_open(str(path), framework="pt") as file:
             state = json.loads((file.metadata() or {}).get("deeplight", "{}"))
             if state.get("format") != _FORMAT:
-                raise ValueError("not a training checkpoint")
+                raise ValueError("not a training checkpoint of this version")
             for key in file.keys():  # noqa: SIM118 - not a dict
                 group, _, name = key.partition("/")
                 tensors.setdefault(group, {})[name] = file.get_tensor(key)
-        return Checkpoint(int(state["step"]), state["digest"], tensors, state["state"])
+        return Checkpoint(int(state["step"]), state["identity"], tensors, state["state"])
     except (safetensors.SafetensorError, ValueError, KeyError) as error:
         raise ValueError(f"'{path}' is not a readable checkpoint: {error}") from error
+
+
+def first_difference(here: Any, there: Any, key: str = "") -> tuple[str, Any, Any] | None:
+    """The first place where two JSON tables differ.
+
+    Returns:
+        Dotted key, the value here and the value there (None where absent), or None if all is equal.
+    """
+    if isinstance(here, dict) and isinstance(there, dict):
+        pairs = [(f".{name}", here.get(name), there.get(name)) for name in {**here, **there}]
+    elif isinstance(here, list) and isinstance(there, list) and len(here) == len(there):
+        pairs = [(f"[{i}]", *both) for i, both in enumerate(zip(here, there, strict=True))]
+    else:
+        return None if here == there else (key.removeprefix("."), here, there)
+    found = (first_difference(a, b, key + name) for name, a, b in pairs)
+    return next((difference for difference in found if difference is not None), None)

@@ -14,7 +14,7 @@ from deeplight.weights import save
 if TYPE_CHECKING:
     from deeplight.training.loop import Trainer
 
-__all__ = ["card_of", "write_weights"]
+__all__ = ["card_of", "weights_path", "write_weights"]
 
 
 def card_of(trainer: Trainer) -> dict[str, Any]:
@@ -41,6 +41,7 @@ def card_of(trainer: Trainer) -> dict[str, Any]:
             "command": "deeplight train",
             "version": deeplight.__version__,
             "threads": torch.get_num_threads(),
+            "processes": trainer.world.size,
             "steps": trainer.step,
             "best_step": trainer.best.step,
             "config": table,
@@ -58,12 +59,17 @@ def card_of(trainer: Trainer) -> dict[str, Any]:
     }
 
 
+def weights_path(trainer: Trainer) -> Path:
+    """Where the weights of a run lie in the end."""
+    return trainer.output / f"{trainer.config.weights.name}.safetensors"
+
+
 def write_weights(trainer: Trainer) -> Path:
     """Writes ``NAME.safetensors`` and ``NAME.json`` to the run's folder.
 
     Raises:
         OSError: they cannot be written.
     """
-    path = trainer.output / f"{trainer.config.weights.name}.safetensors"
+    path = weights_path(trainer)
     save(trainer.best_state, card_of(trainer), path, trainer.config.weights.dtype)
     return path

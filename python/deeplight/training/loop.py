@@ -1,51 +1,53 @@
-"""The training loop: steps, moving average, validation, checkpoints, resume.
+"""The training loop: steps, averages, validation, checkpoints, resume.
 
 A step depends on the configuration, the data, the state after the step before, and its own number,
 and on nothing else: killed at any moment and resumed, a run on the CPU ends in the same bits
-(with the same number of threads).
+(with the same number of threads and processes).
 """
 
 from __future__ import annotations
 
 import contextlib
-import copy
-import csv
-import hashlib
-import io
-import json
 import math
-import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from deeplight.training.averaging import make_average
 from deeplight.training.checkpoint import (
     Checkpoint,
+    first_difference,
     read_checkpoint,
-    write_atomically,
     write_checkpoint,
 )
 from deeplight.training.data import TrainingData, load_data
-from deeplight.training.export import write_weights
-from deeplight.training.schedule import warmup_cosine
+from deeplight.training.distributed import World, join_world
+from deeplight.training.export import weights_path, write_weights
+from deeplight.training.guards import deferred_interrupt, deterministic_operators
+from deeplight.training.journal import Journal
 from deeplight.training.schema import TrainingConfig
+from deeplight.training.step import TrainingStep
 from deeplight.training.validation import validate
 
-__all__ = ["Progress", "Trainer", "train"]
-
-_COLUMNS = (
-    "step", "loss", "image_loss", "auxiliary_loss", "gradient_norm", "lr",
-    "gain", "lit_psnr", "bicubic_lit_psnr", "psnr", "light_ratio",
-)  # fmt: skip
+__all__ = ["Progress", "Trainer", "open_run", "train"]
 
 
 @dataclass
 class Progress:
-    """What a progress display is told after each step."""
+    """What a progress display is told after each step.
+
+    Attributes:
+        step: done so far.
+        steps: of the whole run.
+        loss: of this step.
+        rate: steps per second since the run began or was resumed.
+        validation: scores, where this step was validated.
+        best: step, gain and scores of the best validation.
+    """
 
     step: int
     steps: int
@@ -67,10 +69,12 @@ class Trainer:
 
     Args:
         config: what to do.
-        data: prepared rasters; read from the configuration when None.
         output: the run's folder; created.
+        data: prepared rasters; read from the configuration when None.
         threads: of the computation; None leaves torch's choice.
-        device: where the network runs.
+        device: where the network runs; "cuda" is each process's own device.
+        world: the processes that train together.
+        tensorboard: write event files below ``output``.
 
     Raises:
         ValueError: the configuration contradicts the data or the architecture.
@@ -84,45 +88,34 @@ class Trainer:
         data: TrainingData | None = None,
         threads: int | None = None,
         device: str = "cpu",
+        world: World | None = None,
+        tensorboard: bool = False,
     ) -> None:
         import deeplight
-        from deeplight.losses import DeepLightLoss
 
         if threads is not None:
             torch.set_num_threads(threads)
         self.config = config
         self.output = Path(output)
+        self.world = world or World()
         self.data = data if data is not None else load_data(config)
-        self.device = torch.device(device)
-        self.preprocessor = self.data.preprocessor()
+        self.device = self.world.device(device)
         torch.manual_seed(config.run.seed)
         network = deeplight.create_model(
             config.model.architecture,
             scale=self.data.scale,
-            guides=dict(self.preprocessor.network_guides),
+            guides=dict(self.data.preprocessor().network_guides),
             **config.model.options,
         )
         layout = torch.channels_last if config.run.channels_last else torch.contiguous_format
-        self.layout = layout
         self.network = network.to(self.device).to(memory_format=layout)  # type: ignore[call-overload]
-        self.loss = DeepLightLoss(**config.loss)
-        self.optimizer = torch.optim.AdamW(
-            self.network.parameters(),
-            lr=config.optimizer.lr,
-            betas=(config.optimizer.betas[0], config.optimizer.betas[1]),
-            weight_decay=config.optimizer.weight_decay,
-        )
-        self.ema = copy.deepcopy(self.network).eval()
-        self.best_state = _copied(self.ema)
+        self._step = TrainingStep(config, self.network, self.data, self.device, self.world)
+        self.average = make_average(config.run, self.network)
+        self.best_state = _copied(self.average.network)
         self.best = _Best()
         self.stale = 0
-        self.step = 0
-        self.rows: list[dict[str, Any]] = []
-        self.sampler = self.data.sampler(config, threads=1)
-        # Statistics are part of it: the same configuration over other rasters is another run.
-        self.digest = hashlib.sha256(
-            (config.digest() + json.dumps(self.data.preprocessing)).encode()
-        ).hexdigest()
+        self.step = self._saved = 0
+        self.journal = Journal(self.output, tensorboard and self.world.main)
         self.output.mkdir(parents=True, exist_ok=True)
 
     @property
@@ -130,10 +123,14 @@ class Trainer:
         """Where the newest checkpoint lies."""
         return self.output / "checkpoint.safetensors"
 
+    @property
+    def skipped(self) -> int:
+        """Steps that float16 could not hold."""
+        return self._step.precision.skipped
+
     def autocast(self) -> Any:
         """The context in which the network computes."""
-        enabled = self.config.run.precision == "bf16"
-        return torch.autocast(self.device.type, torch.bfloat16, enabled=enabled)
+        return self._step.precision.autocast()
 
     def run(self, report: Callable[[Progress], None] | None = None) -> Path:
         """Trains to the end and writes the weights.
@@ -142,155 +139,125 @@ class Trainer:
         Ctrl-C stops at once.
 
         Args:
-            report: called after every step.
+            report: called after every step, in process 0.
 
         Returns:
-            The path of the weights, best moving average by validation.
+            The path of the weights: the averaged ones of the best validation.
 
         Raises:
             FloatingPointError: loss or gradient is not finite; step and patches are named.
+            RuntimeError: an operator is not deterministic though ``run.deterministic`` asks for it.
             OSError: a checkpoint or the weights cannot be written; the last checkpoint stays.
         """
         run = self.config.run
-        first, started = self.step, time.monotonic()
-        with _deferred_interrupt() as interrupted:
-            while self.step < run.steps and not self._stopped_early():
-                terms = self._train_step()
-                scores = None
-                if self.step % run.validate_every == 0 or self.step == run.steps:
-                    scores = self._validate()
-                if scores or self.step % run.log_every == 0 or self.step == 1:
-                    self.rows.append({"step": self.step, **terms, **(scores or {})})
-                due = self.step % run.checkpoint_every == 0 or self.step == run.steps
-                if due:
-                    self.save()
-                if report is not None:
-                    rate = (self.step - first) / max(time.monotonic() - started, 1e-9)
-                    report(
-                        Progress(self.step, run.steps, terms["loss"], rate, scores, vars(self.best))
-                    )
-                if interrupted():
-                    if not due:
-                        self.save()
-                    raise KeyboardInterrupt
-        return write_weights(self)
+        with (
+            deferred_interrupt() as interrupted,
+            deterministic_operators(run.deterministic),
+            contextlib.closing(self.journal),
+        ):
+            with self.world.together():
+                self.journal.open(self.step)
+            self.world.agree(list(self.network.state_dict().values()))
+            first, started = self.step, time.monotonic()
+            stopped = self.world.any(self._stopped_early())[0]
+            while self.step < run.steps and not stopped:
+                terms = self._step.run(self.step)
+                self.step += 1
+                self.average.update(self.network, self.step)
+                with self.world.together():
+                    if self.world.main:
+                        rate = (self.step - first) / max(time.monotonic() - started, 1e-9)
+                        self._account(terms, rate, report)
+                stopped, pressed = self.world.any(self._stopped_early(), interrupted())
+                if pressed:
+                    self._interrupt()
+        with self.world.together():
+            return write_weights(self) if self.world.main else weights_path(self)
 
     def save(self) -> None:
         """Writes checkpoint and log, each whole or not at all."""
-        optimizer = self.optimizer.state_dict()["state"]
-        names = [name for name, _ in self.network.named_parameters()]
-        moments = {
-            f"{names[index]}:{key}": torch.as_tensor(value)
-            for index, state in optimizer.items()
-            for key, value in state.items()
+        tensors = {
+            "network": dict(self.network.state_dict()),
+            "best": self.best_state,
+            "optimizer": self._step.state(),
+            "random": {"cpu": torch.get_rng_state()},
+        }
+        if self.average.own:
+            tensors["average"] = dict(self.average.network.state_dict())
+        state = {
+            "best": vars(self.best),
+            "stale": self.stale,
+            "rows": self.journal.rows,
+            "precision": self._step.precision.state(),
         }
         write_checkpoint(
-            self.checkpoint_path,
-            Checkpoint(
-                self.step,
-                self.digest,
-                {
-                    "network": dict(self.network.state_dict()),
-                    "ema": dict(self.ema.state_dict()),
-                    "best": self.best_state,
-                    "optimizer": moments,
-                    "random": {"cpu": torch.get_rng_state()},
-                },
-                {"best": vars(self.best), "stale": self.stale, "rows": self.rows},
-            ),
+            self.checkpoint_path, Checkpoint(self.step, self._identity(), tensors, state)
         )
-        self._write_log()
+        self.journal.write()
+        self._saved = self.step
 
     def resume(self) -> None:
         """Takes up the newest checkpoint of the run's folder.
 
         Raises:
             FileNotFoundError: there is none.
-            ValueError: damaged, or of another configuration or other data.
+            ValueError: damaged, or of another configuration or other data; what differs is named.
         """
         checkpoint = read_checkpoint(self.checkpoint_path)
-        if checkpoint.digest != self.digest:
+        difference = first_difference(self._identity(), checkpoint.identity)
+        if difference is not None:
+            key, here, there = difference
             raise ValueError(
-                f"'{self.checkpoint_path}' was written by another configuration or from other "
-                "data; resume with the same ones, or give another --output"
+                f"'{self.checkpoint_path}' is of another run: '{key}' is {here!r} here and "
+                f"{there!r} there; resume with the same, or give another --output"
             )
         self.network.load_state_dict(checkpoint.tensors["network"])
-        self.ema.load_state_dict(checkpoint.tensors["ema"])
+        if self.average.own:
+            self.average.network.load_state_dict(checkpoint.tensors["average"])
         self.best_state = checkpoint.tensors["best"]
-        state: dict[int, dict[str, torch.Tensor]] = {}
-        indices = {name: i for i, (name, _) in enumerate(self.network.named_parameters())}
-        for key, value in checkpoint.tensors["optimizer"].items():
-            name, _, moment = key.rpartition(":")
-            state.setdefault(indices[name], {})[moment] = value
-        groups = self.optimizer.state_dict()["param_groups"]
-        self.optimizer.load_state_dict({"state": state, "param_groups": groups})
+        self._step.load(checkpoint.tensors.get("optimizer", {}))
+        self._step.precision.load(checkpoint.state["precision"])
         torch.set_rng_state(checkpoint.tensors["random"]["cpu"])
-        self.step = checkpoint.step
+        self.step = self._saved = checkpoint.step
         self.best = _Best(**checkpoint.state["best"])
         self.stale = checkpoint.state["stale"]
-        self.rows = checkpoint.state["rows"]
+        self.journal.rows = checkpoint.state["rows"]
 
-    def _train_step(self) -> dict[str, float]:
-        config = self.config
-        factor = warmup_cosine(
-            self.step, config.run.steps, config.optimizer.warmup, config.optimizer.floor
-        )
-        for group in self.optimizer.param_groups:
-            group["lr"] = config.optimizer.lr * factor
-        batch = self.sampler.sample(self.step)
-        low = self._placed(self.preprocessor.low_resolution(batch.low_resolution))
-        guides = {name: self._placed(guide) for name, guide in batch.guides.items()}
-        target = self.preprocessor.target(batch.target, batch.valid).to(self.device)
-        auxiliary = batch.auxiliary
-        auxiliary = auxiliary.to(self.device) if auxiliary is not None else None
-        self.network.train()
-        with self.autocast():
-            output = self.network(low, guides)
-        logits = output.auxiliary_logits
-        output = type(output)(
-            output.image.float(),
-            [level.float() for level in output.pyramid],
-            logits.float() if logits is not None else None,
-        )
-        terms = self.loss.terms(output, target, auxiliary, batch.valid.to(self.device))
-        loss = terms["total"]
-        self._require_finite("loss", float(loss.detach()), batch)
-        self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        clip = config.optimizer.clip or math.inf
-        norm = torch.nn.utils.clip_grad_norm_(self.network.parameters(), clip)
-        self._require_finite("gradient", float(norm), batch)
-        self.optimizer.step()
-        self.step += 1
-        self._average()
-        auxiliary_term = terms["auxiliary"]
-        return {
-            "loss": float(loss.detach()),
-            "image_loss": float(terms["image"].detach()),
-            "auxiliary_loss": 0.0 if auxiliary_term is None else float(auxiliary_term.detach()),
-            "gradient_norm": float(norm),
-            "lr": config.optimizer.lr * factor,
-        }
+    def _identity(self) -> dict[str, Any]:
+        # Statistics are part of it: the same configuration over other rasters is another run.
+        return {**self.config.identity(), "statistics": self.data.preprocessing}
 
-    def _placed(self, tensor: torch.Tensor) -> torch.Tensor:
-        return tensor.to(self.device).contiguous(memory_format=self.layout)
-
-    def _average(self) -> None:
-        # The young average follows quickly, or the random start would linger in it.
-        keep = min(self.config.run.ema, (1 + self.step) / (10 + self.step))
-        with torch.no_grad():
-            for mean, value in zip(self.ema.parameters(), self.network.parameters(), strict=True):
-                mean.lerp_(value, 1 - keep)
-            for mean, value in zip(self.ema.buffers(), self.network.buffers(), strict=True):
-                mean.copy_(value)
+    def _account(
+        self, terms: dict[str, float], rate: float, report: Callable[[Progress], None] | None
+    ) -> None:
+        """Validates, logs, saves and reports a step, each when it is due."""
+        run = self.config.run
+        scores = None
+        if self.step % run.validate_every == 0 or self.step == run.steps:
+            scores = self._validate()
+        if scores or self.step % run.log_every == 0 or self.step == 1:
+            self.journal.add({"step": self.step, **terms, **(scores or {})}, rate)
+        last = self.step == run.steps or self._stopped_early()
+        if last or self.step % run.checkpoint_every == 0:
+            self.save()
+        if report is not None:
+            report(Progress(self.step, run.steps, terms["loss"], rate, scores, vars(self.best)))
 
     def _validate(self) -> dict[str, float]:
+        network = self.average.network.eval()
         scores = validate(
-            self.ema, self.data, "validation", self.config.patches.lit_above, self.autocast
+            network,
+            self.data,
+            "validation",
+            self.config.patches.lit_above,
+            self.autocast,
+            context=self.config.split.context,
+            self_ensemble=self.config.run.self_ensemble,
+            show=lambda panels: self.journal.show(self.step, panels),
         )
         if scores["gain"] > self.best.gain:
             self.best = _Best(self.step, scores["gain"], scores)
-            self.best_state = _copied(self.ema)
+            self.best_state = _copied(network)
             self.stale = 0
         else:
             self.stale += 1
@@ -300,49 +267,35 @@ class Trainer:
         patience = self.config.run.early_stopping
         return patience > 0 and self.stale >= patience
 
-    def _require_finite(self, what: str, value: float, batch: Any) -> None:
-        if not math.isfinite(value):
-            raise FloatingPointError(
-                f"{what} is {value} at step {self.step + 1} (lr "
-                f"{self.optimizer.param_groups[0]['lr']:g}), patches (row, column, height, width) "
-                f"{batch.windows}; the last checkpoint is untouched"
-            )
-
-    def _write_log(self) -> None:
-        text = io.StringIO()
-        writer = csv.DictWriter(text, _COLUMNS, restval="", lineterminator="\n")
-        writer.writeheader()
-        for row in self.rows:
-            writer.writerow({k: f"{v:.7g}" if isinstance(v, float) else v for k, v in row.items()})
-        write_atomically(self.output / "log.csv", text.getvalue().encode())
+    def _interrupt(self) -> None:
+        with self.world.together():
+            if self.world.main and self._saved != self.step:
+                self.save()
+        if not self.world.main:
+            raise SystemExit(130)
+        raise KeyboardInterrupt
 
 
-def train(
+def open_run(
     config: TrainingConfig,
     output: str | Path,
     *,
     resume: bool = False,
-    threads: int | None = None,
-    device: str = "cpu",
-    report: Callable[[Progress], None] | None = None,
-) -> Path:
-    """Trains a network as a configuration says.
+    **options: Any,
+) -> Trainer:
+    """A trainer at the start of a run, or at its newest checkpoint.
 
     Args:
         config: from :func:`deeplight.training.load_config`.
         output: folder for checkpoint, log and weights.
         resume: take up the checkpoint that lies there.
-        threads: of the computation.
-        device: where the network runs, "cpu" or "cuda"; only the CPU promises the same bits.
-        report: called after every step.
-
-    Returns:
-        The path of the weights.
+        **options: of :class:`Trainer`.
 
     Raises:
-        ValueError: see :class:`Trainer`; also a checkpoint in ``output`` without ``resume``.
+        FileNotFoundError: nothing to resume.
+        ValueError: see :class:`Trainer`; a checkpoint of another run, or one without ``resume``.
     """
-    trainer = Trainer(config, output, threads=threads, device=device)
+    trainer = Trainer(config, output, **options)
     if resume:
         trainer.resume()
     elif trainer.checkpoint_path.exists():
@@ -350,30 +303,48 @@ def train(
             f"'{trainer.checkpoint_path}' exists; continue it with --resume, or give another "
             "--output"
         )
-    return trainer.run(report)
+    return trainer
+
+
+def train(
+    config: TrainingConfig,
+    output: str | Path,
+    *,
+    resume: bool = False,
+    data: TrainingData | None = None,
+    threads: int | None = None,
+    device: str = "cpu",
+    tensorboard: bool = False,
+    report: Callable[[Progress], None] | None = None,
+) -> Path:
+    """Trains a network as a configuration says; under torchrun, together with other processes.
+
+    Args:
+        config: from :func:`deeplight.training.load_config`.
+        output: folder for checkpoint, log and weights.
+        resume: take up the checkpoint that lies there.
+        data: prepared rasters; read from the configuration when None.
+        threads: of the computation.
+        device: where the network runs, "cpu" or "cuda"; only the CPU promises the same bits.
+        tensorboard: write event files below ``output``.
+        report: called after every step.
+
+    Returns:
+        The path of the weights.
+
+    Raises:
+        ValueError: see :func:`open_run`.
+        FloatingPointError: see :meth:`Trainer.run`.
+        OSError: see :meth:`Trainer.run`.
+    """
+    with join_world(device) as world:
+        with world.together():
+            trainer = open_run(
+                config, output, resume=resume, data=data, threads=threads, device=device,
+                world=world, tensorboard=tensorboard,
+            )  # fmt: skip
+        return trainer.run(report)
 
 
 def _copied(network: torch.nn.Module) -> dict[str, torch.Tensor]:
     return {name: tensor.detach().clone() for name, tensor in network.state_dict().items()}
-
-
-@contextlib.contextmanager
-def _deferred_interrupt() -> Iterator[Callable[[], bool]]:
-    """Turns the first Ctrl-C into a flag that is looked at between steps."""
-    pressed = False
-
-    def handle(number: int, frame: Any) -> None:
-        nonlocal pressed
-        if pressed:
-            raise KeyboardInterrupt
-        pressed = True
-
-    try:
-        previous = signal.signal(signal.SIGINT, handle)
-    except ValueError:  # not the main thread: whoever owns it handles Ctrl-C
-        yield lambda: False
-        return
-    try:
-        yield lambda: pressed
-    finally:
-        signal.signal(signal.SIGINT, previous)

@@ -253,13 +253,17 @@ class TrainingConfig:
         """Plain tables, as JSON holds them."""
         return json.loads(json.dumps(dataclasses.asdict(self)))
 
-    def digest(self) -> str:
-        """SHA-256 of everything that changes what is computed; where the data lie does not."""
+    def identity(self) -> dict[str, Any]:
+        """The tables without what changes nothing that is computed, such as where the data lie."""
         table = self.to_dict()
         del table["data"]["root"], table["weights"]
         for rhythm in ("checkpoint_every", "log_every"):
             del table["run"][rhythm]
-        return _digest(table)
+        return table
+
+    def digest(self) -> str:
+        """SHA-256 of :meth:`identity`."""
+        return _digest(self.identity())
 
     def data_digest(self) -> str:
         """SHA-256 of what :func:`deeplight.training.load_data` depends on, the root left out."""

@@ -7,60 +7,16 @@ undershoot is an artefact of interpolation and an unclamped one would be a weake
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable
 from typing import Any
 
 import torch
 
 from deeplight.baselines import bicubic
 from deeplight.training.data import Region, TrainingData
+from deeplight.training.prediction import frame_of, predict_region
 
 __all__ = ["predict_region", "validate"]
-
-_CORE = 64  # low-resolution cells along each side that one window predicts
-_HALO = 16
-
-
-def predict_region(
-    network: torch.nn.Module, data: TrainingData, region: Region, autocast: Any
-) -> torch.Tensor:
-    """The network's image of a region ``[1, 1, r*h, r*w]``, physical units.
-
-    Only pixels of the region itself are read: its surroundings belong to other parts.
-    """
-    preprocessor, r = data.preprocessor(), data.scale
-    device = next(network.parameters()).device
-    row, column, height, width = region
-    result = torch.empty(1, 1, height * r, width * r)
-    for top, bottom, first_row, last_row in _spans(height):
-        for left, right, first_column, last_column in _spans(width):
-            window = (
-                row + first_row,
-                column + first_column,
-                last_row - first_row,
-                last_column - first_column,
-            )
-            low = preprocessor.low_resolution(data.low_resolution_of(window)).to(device)
-            guides = {
-                name: data.window(guide, window).contiguous().to(device)
-                for name, guide in data.guides.items()
-            }
-            with torch.no_grad(), autocast():
-                image = network(low, guides).image
-            image = preprocessor.restore(image.float().cpu())
-            core = image[
-                :, :, (top - first_row) * r : (bottom - first_row) * r,
-                (left - first_column) * r : (right - first_column) * r,
-            ]  # fmt: skip
-            result[:, :, top * r : bottom * r, left * r : right * r] = core
-    return result
-
-
-def _spans(size: int) -> Iterator[tuple[int, int, int, int]]:
-    """(core start, core end, window start, window end); windows start at multiples of 4."""
-    for start in range(0, size, _CORE):
-        end = min(size, start + _CORE)
-        yield start, end, max(0, start - _HALO), min(size, end + _HALO)
 
 
 def validate(
@@ -69,8 +25,22 @@ def validate(
     part: str,
     lit_above: float,
     autocast: Any,
+    *,
+    context: bool = False,
+    self_ensemble: bool = False,
+    show: Callable[[list[torch.Tensor]], None] | None = None,
 ) -> dict[str, float]:
     """Scores over all regions of a part together.
+
+    Args:
+        network: in evaluation mode.
+        data: prepared rasters.
+        part: of the split.
+        lit_above: where light begins, physical units.
+        autocast: makes the context in which the network computes.
+        context: network and bicubic read the surroundings of a region too.
+        self_ensemble: the network is averaged over the eight flips and rotations.
+        show: given bicubic, prediction and truth ``[H, W]`` of the first region.
 
     Returns:
         ``lit_psnr``, ``bicubic_lit_psnr`` and their difference ``gain`` in dB (peak
@@ -81,13 +51,14 @@ def validate(
     """
     sums = dict.fromkeys(("lit", "lit_bicubic", "all", "light", "true_light"), 0.0)
     lit_count = valid_count = 0
-    for region in data.regions[part]:
+    for index, region in enumerate(data.regions[part]):
         target = data.window(data.target, region)
         valid = data.window(data.valid, region)
         target = torch.where(valid, target, 0).double()
-        image = predict_region(network, data, region, autocast).double()
-        # Invalid cells count as dark, for bicubic as for the network.
-        smooth = bicubic(data.low_resolution_of(region).nan_to_num(0.0), data.scale).double()
+        image = predict_region(
+            network, data, region, autocast, context=context, self_ensemble=self_ensemble
+        ).double()
+        smooth = _bicubic(data, region, context).double()
         lit = valid & (target > lit_above)
         lit_count += int(lit.sum())
         valid_count += int(valid.sum())
@@ -97,6 +68,8 @@ def validate(
         sums["lit_bicubic"] += float((smooth - target).square()[lit].sum())
         sums["light"] += float(image[valid].sum())
         sums["true_light"] += float(target[valid].sum())
+        if show is not None and index == 0:
+            show([panel[0, 0] for panel in (smooth, image, target)])
     if lit_count == 0:
         raise ValueError(f"the {part} part of the split holds no pixel above {lit_above:g}")
 
@@ -111,3 +84,19 @@ def validate(
         "psnr": decibel(sums["all"], valid_count),
         "light_ratio": sums["light"] / sums["true_light"],
     }
+
+
+def _bicubic(data: TrainingData, region: Region, context: bool) -> torch.Tensor:
+    """Bicubic of a region, which reads no more and no less than the network may."""
+    row, column, height, width = region
+    _, _, rows, columns = frame_of(data, region, context)
+    if context:  # it reaches two cells; a third makes its own border's rounding harmless
+        top, left = max(row - 3, 0), max(column - 3, 0)
+        bottom, right = min(row + height + 3, rows), min(column + width + 3, columns)
+    else:
+        top, left, bottom, right = row, column, row + height, column + width
+    # Invalid cells count as dark, for bicubic as for the network.
+    low = data.low_resolution_of((top, left, bottom - top, right - left)).nan_to_num(0.0)
+    r = data.scale
+    image = bicubic(low, r)[:, :, (row - top) * r :, (column - left) * r :]
+    return image[:, :, : height * r, : width * r]

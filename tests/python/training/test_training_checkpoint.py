@@ -27,9 +27,9 @@ def test_schedule():
 def test_checkpoint_round_trip_and_damage(tmp_path):
     path = tmp_path / "c.safetensors"
     tensors = {"network": {"a.b": torch.randn(3, 2)}, "random": {"cpu": torch.get_rng_state()}}
-    write_checkpoint(path, Checkpoint(7, "abc", tensors, {"rows": [1, 2.5]}))
+    write_checkpoint(path, Checkpoint(7, {"a": 1}, tensors, {"rows": [1, 2.5]}))
     back = read_checkpoint(path)
-    assert (back.step, back.digest, back.state) == (7, "abc", {"rows": [1, 2.5]})
+    assert (back.step, back.identity, back.state) == (7, {"a": 1}, {"rows": [1, 2.5]})
     assert torch.equal(back.tensors["network"]["a.b"], tensors["network"]["a.b"])
     path.write_bytes(path.read_bytes()[:-9])
     with pytest.raises(ValueError, match="not a readable checkpoint"):

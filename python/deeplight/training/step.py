@@ -1,0 +1,165 @@
+"""One step of the optimizer: batches -> gradient -> weights.
+
+A step depends on the configuration, the data, the weights and moments before it, and its number.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+
+from deeplight.losses import DeepLightLoss
+from deeplight.training.data import TrainingData
+from deeplight.training.distributed import World
+from deeplight.training.precision import Precision
+from deeplight.training.schedule import rates_at
+from deeplight.training.schema import TrainingConfig
+
+__all__ = ["TrainingStep"]
+
+Terms = dict[str, torch.Tensor]
+
+
+class TrainingStep:
+    """Moves a network's weights.
+
+    Args:
+        config: what to do.
+        network: on its device; parameters without ``requires_grad`` stay as they are.
+        data: prepared rasters.
+        device: where the network lies.
+        world: the processes that share each batch.
+
+    Raises:
+        ValueError: nothing is trained, a batch cannot be shared out, or an option of the loss or
+            the sampler is wrong.
+    """
+
+    def __init__(
+        self,
+        config: TrainingConfig,
+        network: torch.nn.Module,
+        data: TrainingData,
+        device: torch.device,
+        world: World,
+    ) -> None:
+        self._config, self._network, self._device, self._world = config, network, device, world
+        self._preprocessor = data.preprocessor()
+        self._share = world.share(config.patches.batch)
+        channels_last = config.run.channels_last
+        self._layout = torch.channels_last if channels_last else torch.contiguous_format
+        self._trained = {n: p for n, p in network.named_parameters() if p.requires_grad}
+        if not self._trained:
+            raise ValueError("'init.freeze' leaves no parameter to train")
+        self.loss = DeepLightLoss(**config.loss)
+        self.precision = Precision(config.run.precision, device)
+        self.optimizer = torch.optim.AdamW(
+            self._trained.values(),
+            lr=config.optimizer.lr,
+            betas=(config.optimizer.betas[0], config.optimizer.betas[1]),
+            weight_decay=config.optimizer.weight_decay,
+        )
+        self.sampler = data.sampler(config, threads=1)
+
+    def run(self, step: int) -> dict[str, float]:
+        """Does step number ``step``, 0 for the first one.
+
+        Returns:
+            A row of the log: the terms of the loss, the gradient's norm, the rate.
+
+        Raises:
+            FloatingPointError: loss or gradient is not finite; step and patches are named.
+        """
+        batches = self._config.optimizer.accumulate
+        rates = rates_at(self._config.optimizer, step, self._config.run.steps)
+        for group in self.optimizer.param_groups:
+            group["lr"] = rates.lr
+            group["betas"] = (rates.momentum, self._config.optimizer.betas[1])
+        self._network.train()
+        self.optimizer.zero_grad(set_to_none=True)
+        sums: dict[str, torch.Tensor] = {}
+        windows: list[Any] = []
+        with self._world.together():
+            for index in range(batches):
+                batch = self.sampler.sample(step * batches + index)
+                windows.append(batch.windows[self._share])
+                terms = self._terms(batch)
+                self._require_finite("loss", terms["loss"], step, rates.lr, windows[-1:])
+                self.precision.backward(terms["loss"] / batches if batches > 1 else terms["loss"])
+                for name, term in terms.items():
+                    sums[name] = sums.get(name, 0.0) + term.detach().double().cpu() / batches
+        parameters = list(self._trained.values())
+        self._world.average_([p.grad for p in parameters if p.grad is not None])
+        self._world.average_(list(sums.values()))
+        with self._world.together():
+            try:
+                clip = self._config.optimizer.clip
+                norm = self.precision.step(self.optimizer, parameters, clip)
+            except FloatingPointError as error:
+                raise self._diverged(str(error), step, rates.lr, windows) from None
+        row = {name: float(value) for name, value in sums.items()}
+        row.update(gradient_norm=norm, lr=rates.lr)
+        if self._config.run.precision == "fp16":
+            row["skipped"] = self.precision.skipped
+        return row
+
+    def _terms(self, batch: Any) -> Terms:
+        """The terms of the loss of this process's items, ``loss`` first."""
+        share = self._share
+        low = self._placed(self._preprocessor.low_resolution(batch.low_resolution[share]))
+        guides = {name: self._placed(guide[share]) for name, guide in batch.guides.items()}
+        valid = batch.valid[share]
+        target = self._preprocessor.target(batch.target[share], valid).to(self._device)
+        auxiliary = batch.auxiliary
+        auxiliary = auxiliary[share].to(self._device) if auxiliary is not None else None
+        with self.precision.autocast():
+            output = self._network(low, guides)
+        logits = output.auxiliary_logits
+        output = type(output)(
+            output.image.float(),
+            [level.float() for level in output.pyramid],
+            logits.float() if logits is not None else None,
+        )
+        terms = self.loss.terms(output, target, auxiliary, valid.to(self._device))
+        found = {"loss": terms["total"], "image_loss": terms["image"]}
+        if terms["auxiliary"] is not None:
+            found["auxiliary_loss"] = terms["auxiliary"]
+        found.update({f"{name}_loss": term for name, term in terms.get("extra", {}).items()})
+        return found
+
+    def _placed(self, tensor: torch.Tensor) -> torch.Tensor:
+        return tensor.to(self._device).contiguous(memory_format=self._layout)
+
+    def _require_finite(
+        self, what: str, value: torch.Tensor, step: int, lr: float, windows: list[Any]
+    ) -> None:
+        number = float(value.detach())
+        if not math.isfinite(number):
+            raise self._diverged(f"{what} is {number}", step, lr, windows)
+
+    def _diverged(self, what: str, step: int, lr: float, windows: list[Any]) -> FloatingPointError:
+        return FloatingPointError(
+            f"{what} at step {step + 1} (lr {lr:g}), patches (row, column, height, width) "
+            f"{'; '.join(map(str, windows))}; the last checkpoint is untouched"
+        )
+
+    def state(self) -> dict[str, torch.Tensor]:
+        """The optimizer's moments by parameter, for a checkpoint."""
+        names = list(self._trained)
+        return {
+            f"{names[index]}:{key}": torch.as_tensor(value)
+            for index, state in self.optimizer.state_dict()["state"].items()
+            for key, value in state.items()
+        }
+
+    def load(self, moments: dict[str, torch.Tensor]) -> None:
+        """Takes up :meth:`state`."""
+        indices = {name: index for index, name in enumerate(self._trained)}
+        state: dict[int, dict[str, torch.Tensor]] = {}
+        for key, value in moments.items():
+            name, _, moment = key.rpartition(":")
+            state.setdefault(indices[name], {})[moment] = value
+        groups = self.optimizer.state_dict()["param_groups"]
+        self.optimizer.load_state_dict({"state": state, "param_groups": groups})
