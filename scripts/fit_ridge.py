@@ -15,7 +15,7 @@ from pathlib import Path
 import torch
 
 from deeplight import _native, baselines, evaluation
-from deeplight.cli.evaluate import print_comparison
+from deeplight.cli.evaluate_output import print_comparison
 
 
 def parts(text: str) -> list[tuple[int, int]]:

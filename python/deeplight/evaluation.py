@@ -7,15 +7,15 @@ table owes anything to the pixels it was judged on.
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from deeplight import _native, baselines, metrics
+from deeplight.score_table import COLUMNS, ScoreTable, columns_of, score
 
 __all__ = [
     "COLUMNS",
@@ -43,108 +43,14 @@ class Image:
         return Image(self.values[part], self.valid[part], self.info)
 
 
-@dataclass(frozen=True)
-class Column:
-    """One column of the table: how a score is computed and printed."""
-
-    key: str
-    label: str
-    digits: int
-    compute: Callable[..., torch.Tensor]
-
-
-def _psnr(p: torch.Tensor, t: torch.Tensor, mask: torch.Tensor, lit: torch.Tensor, r: float) -> Any:
-    return metrics.psnr(p, t, data_range=r, mask=mask)
-
-
-def _ssim(p: torch.Tensor, t: torch.Tensor, mask: torch.Tensor, lit: torch.Tensor, r: float) -> Any:
-    if min(t.shape[-2:]) < 11:
-        return torch.tensor(math.nan)
-    return metrics.ssim(p, t, data_range=r, mask=mask)
-
-
-def _lit_ssim(
-    p: torch.Tensor, t: torch.Tensor, mask: torch.Tensor, lit: torch.Tensor, r: float
-) -> Any:
-    if min(t.shape[-2:]) < 11:
-        return torch.tensor(math.nan)
-    return metrics.ssim(p, t, data_range=r, mask=mask, where=lit)
-
-
-#: The table's columns, in order. A new score is one more entry.
-COLUMNS = (
-    Column("psnr", "PSNR", 2, _psnr),
-    Column("ssim", "SSIM", 4, _ssim),
-    Column("rmse", "RMSE", 3, lambda p, t, m, lit, r: metrics.rmse(p, t, mask=m)),
-    Column("cc", "CC", 4, lambda p, t, m, lit, r: metrics.cc(p, t, mask=m)),
-    Column("light", "light", 3, lambda p, t, m, lit, r: metrics.total_light_ratio(p, t, mask=m)),
-    Column("lit_psnr", "lit PSNR", 2, lambda p, t, m, lit, r: _psnr(p, t, m & lit, lit, r)),
-    Column("lit_ssim", "lit SSIM", 4, _lit_ssim),
-    Column("lit_rmse", "lit RMSE", 3, lambda p, t, m, lit, r: metrics.rmse(p, t, mask=m & lit)),
-    Column("lit_cc", "lit CC", 4, lambda p, t, m, lit, r: metrics.cc(p, t, mask=m & lit)),
-)
-
-
-def score(
-    prediction: torch.Tensor,
-    truth: torch.Tensor,
-    *,
-    data_range: float,
-    valid: torch.Tensor | None = None,
-    lit_threshold: float = 0.0,
-) -> dict[str, float]:
-    """Every score of one prediction.
-
-    Args:
-        prediction: ``[rows, columns]``.
-        truth: the same shape and units.
-        data_range: peak of the units.
-        valid: boolean; other pixels take no part.
-        lit_threshold: lit pixels are those with truth above it. Lit scores are over lit pixels; lit
-            SSIM is the SSIM map averaged over windows whose centre is lit.
-
-    Returns:
-        ``COLUMNS`` keys and values; NaN where a score has no pixel to stand on, SSIM also where
-        the image is smaller than its window.
-    """
-    mask = torch.ones_like(truth, dtype=torch.bool) if valid is None else valid
-    lit = metrics.lit_mask(truth, lit_threshold)
-    return {c.key: float(c.compute(prediction, truth, mask, lit, data_range)) for c in COLUMNS}
-
-
-@dataclass
-class Comparison:
-    """Candidates against one truth."""
+@dataclass(kw_only=True)
+class Comparison(ScoreTable):
+    """Candidates against one truth, with the images."""
 
     truth: Image
     candidates: dict[str, Image]
-    rows: dict[str, dict[str, float]]  #: candidate -> scores
-    data_range: float
-    lit_threshold: float
-    valid_share: float  #: of the truth's pixels, those that every row is scored on
-    lit_share: float  #: of the scored pixels, those above the threshold in the truth
+    valid: torch.Tensor  #: [rows, columns], boolean: the pixels that every row is scored on
     low_resolution: Image | None = None
-    notes: list[str] = field(default_factory=list)
-
-    def as_dict(self) -> dict[str, Any]:
-        """For JSON: NaN becomes None, infinity the string "inf"."""
-
-        def plain(value: float) -> float | str | None:
-            if math.isnan(value):
-                return None
-            return value if math.isfinite(value) else ("inf" if value > 0 else "-inf")
-
-        return {
-            "data_range": self.data_range,
-            "lit_threshold": self.lit_threshold,
-            "valid_share": self.valid_share,
-            "lit_share": self.lit_share,
-            "notes": self.notes,
-            "rows": [
-                {"name": name, **{key: plain(value) for key, value in scores.items()}}
-                for name, scores in self.rows.items()
-            ],
-        }
 
 
 def read_image(path: str | Path, band: int = 0) -> Image:
@@ -195,6 +101,7 @@ def compare(
     scale: int | None = None,
     lit_threshold: float = 0.0,
     window: tuple[int, int, int, int] | None = None,
+    everything: bool = False,
 ) -> Comparison:
     """Scores candidates, and the bicubic baselines, over the pixels that all of them have.
 
@@ -207,12 +114,14 @@ def compare(
         lit_threshold: see :func:`score`.
         window: (row, column, rows, columns) of the truth to score; the whole when None. Baselines
             are computed before cropping.
+        everything: all of ``COLUMNS`` instead of those that matter most.
 
     Raises:
         ValueError: sizes do not fit, or the window leaves the truth.
     """
     rows, columns = truth.values.shape
     images = dict(candidates)
+    factor = scale
     if low_resolution is not None:
         factor = scale or max(1, rows // low_resolution.values.shape[0])
         expected = tuple(factor * side for side in low_resolution.values.shape)
@@ -237,7 +146,7 @@ def compare(
             raise ValueError(f"the window {window} leaves the truth of {rows}x{columns}")
         truth = truth.cropped(window)
         images = {name: image.cropped(window) for name, image in images.items()}
-        if low is not None:
+        if low is not None and factor is not None:
             low = low.cropped(tuple(value // factor for value in window))  # type: ignore[arg-type]
 
     valid = truth.valid.clone()
@@ -250,8 +159,12 @@ def compare(
             notes.append(
                 f"{name} has no value at {count} of the truth's pixels; no row counts them"
             )
+    peak = float(truth.values[truth.valid].max()) if truth.valid.any() else 0.0
+    if peak > data_range:
+        notes.append(f"the truth reaches {peak:g}, above the data range of {data_range:g}")
     if not valid.any():
         raise ValueError("no pixel is valid in the truth and in every candidate")
+    columns = columns_of(everything)
     table = {
         name: score(
             image.values,
@@ -259,6 +172,8 @@ def compare(
             data_range=data_range,
             valid=valid,
             lit_threshold=lit_threshold,
+            scale=factor,
+            columns=columns,
         )
         for name, image in images.items()
     }
@@ -266,6 +181,8 @@ def compare(
     return Comparison(
         truth=truth,
         candidates=images,
+        valid=valid,
+        shape=(truth.values.shape[0], truth.values.shape[1]),
         rows=table,
         data_range=data_range,
         lit_threshold=lit_threshold,
@@ -273,4 +190,5 @@ def compare(
         lit_share=float(lit.sum() / valid.sum()),
         low_resolution=low,
         notes=notes,
+        columns=columns,
     )

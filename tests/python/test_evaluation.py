@@ -45,12 +45,17 @@ def test_every_row_is_scored_on_the_same_pixels(truth):
     whole, partial = image(truth.values + 1), image(truth.values + 1, holes)
     partial.values[:, 40:] = 0
     truth.valid[:10] = False
-    got = evaluation.compare(truth, {"whole": whole, "partial": partial}, data_range=255)
+    got = evaluation.compare(truth, {"whole": whole, "partial": partial}, data_range=400)
     assert got.rows["whole"] == got.rows["partial"]
     assert got.valid_share == pytest.approx(38 * 40 / (48 * 64))
     assert got.notes == [
         f"partial has no value at {38 * 24} of the truth's pixels; no row counts them"
     ]
+
+
+def test_a_data_range_below_the_truth_is_said(truth):
+    got = evaluation.compare(truth, {"ours": truth}, data_range=100)
+    assert got.notes == [f"the truth reaches {truth.values.max():g}, above the data range of 100"]
 
 
 def test_window_crops_after_the_baselines(truth):

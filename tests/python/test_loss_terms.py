@@ -72,7 +72,9 @@ def hidden(image, mask):
 
 def test_ssim_is_scipy(pair):
     x, y, mask = pair
-    costs = np.stack([numpy_ssim_costs(a[0], b[0]) for a, b in zip(x.numpy(), y.numpy(), strict=True)])
+    costs = np.stack(
+        [numpy_ssim_costs(a[0], b[0]) for a, b in zip(x.numpy(), y.numpy(), strict=True)]
+    )
     assert losses.ssim(x, y, data_range=RANGE).item() == pytest.approx(costs.mean(), rel=1e-9)
     whole = ndimage.binary_erosion(mask[:, 0].numpy(), np.ones((1, 11, 11)))[:, 5:-5, 5:-5]
     assert 0 < whole.sum() < whole.size

@@ -31,7 +31,7 @@ def demo(
     Writes sr.tif and comparison.png into demo-output and prints the scores.
     """
     from deeplight import evaluation
-    from deeplight.cli.evaluate import print_comparison
+    from deeplight.cli.evaluate_output import print_comparison
     from deeplight.weights import load_card
 
     with wrong_use():
@@ -70,7 +70,7 @@ def demo(
     print_comparison(comparison)
     typer.echo(_verdict(comparison))
     typer.echo(f"{prediction}")
-    picture = _draw(comparison, output / "comparison.png", scale)
+    picture = _draw(comparison, output / "comparison.png")
     if picture:
         typer.echo(f"{picture}")
 
@@ -121,13 +121,13 @@ def _verdict(comparison: Comparison) -> str:
     )
 
 
-def _draw(comparison: Comparison, path: Path, scale: int) -> Path | None:
+def _draw(comparison: Comparison, path: Path) -> Path | None:
     try:
         import matplotlib  # noqa: F401
     except ImportError:
         _say("no picture: pip install 'deeplight[plot]' brings matplotlib")
         return None
-    from deeplight.cli.evaluate import draw_comparison
+    from deeplight.cli.evaluate_output import draw_comparison
 
-    draw_comparison(comparison, path, scale)
+    draw_comparison(comparison, path)
     return path

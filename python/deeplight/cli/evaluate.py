@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import math
 import tempfile
@@ -15,7 +14,7 @@ from deeplight.cli.errors import WrongUseError, wrong_use
 from deeplight.cli.predict import parse_guides
 
 if TYPE_CHECKING:
-    from deeplight.evaluation import Comparison, Image
+    from deeplight.evaluation import Image
 
 
 def evaluate(
@@ -66,6 +65,15 @@ def evaluate(
     picture: Annotated[
         Path | None, typer.Option(help="Low resolution, bicubic, ours, truth as a picture.")
     ] = None,
+    error_map: Annotated[
+        Path | None, typer.Option(help="Raster of prediction - truth, on the truth's grid.")
+    ] = None,
+    report: Annotated[
+        Path | None, typer.Option(help="One page of HTML: scores, maps, errors.")
+    ] = None,
+    everything: Annotated[
+        bool, typer.Option("--all", help="Every score instead of those that matter most.")
+    ] = False,
     csv_path: Annotated[Path | None, typer.Option("--csv", help="The table as a CSV file.")] = None,
     as_json: Annotated[
         bool, typer.Option("--json", help='Machine-readable; NaN is null, infinity is "inf".')
@@ -82,6 +90,13 @@ def evaluate(
     the lit columns and the light ratio.
     """
     from deeplight import evaluation
+    from deeplight.cli.evaluate_output import (
+        draw_comparison,
+        print_comparison,
+        write_csv,
+        write_error_map,
+        write_evaluation_report,
+    )
 
     truth = _one_truth(truth, truth_option, weights, prediction)
     if weights is None:
@@ -97,14 +112,14 @@ def evaluate(
         raise WrongUseError("--ridge needs --low-resolution")
     guides = parse_guides(guide or [])
     part = _window(window)
-    for output in (picture, csv_path):
-        if output is not None and not output.parent.is_dir():
-            raise WrongUseError(f"the folder of '{output}' does not exist")
-    if picture is not None:
+    outputs = [path for path in (picture, csv_path, error_map, report) if path is not None]
+    inputs = [prediction, truth, low_resolution, ridge, *guides.values()]
+    _check_outputs(outputs, [path for path in inputs if path is not None])
+    if picture is not None or report is not None:
         from deeplight.pictures import check_picture_path
 
         with wrong_use():
-            check_picture_path(picture)
+            check_picture_path(picture or "report.png")
 
     truth_image = evaluation.read_image(truth)
     low = None
@@ -141,15 +156,34 @@ def evaluate(
         scale=scale,
         lit_threshold=lit_threshold,
         window=part,
+        everything=everything,
     )
     if csv_path is not None:
-        _write_csv(comparison, csv_path)
+        write_csv(comparison, csv_path)
+    if error_map is not None:
+        write_error_map(comparison, error_map, window=part)
     if picture is not None:
-        draw_comparison(comparison, picture, scale or 1, part)
+        draw_comparison(comparison, picture, part)
+    if report is not None:
+        facts = {"Prediction": str(weights or prediction), "Truth": str(truth)}
+        if low_resolution is not None:
+            facts["Low resolution"] = str(low_resolution)
+        write_evaluation_report(comparison, report, facts, part)
     if as_json:
         typer.echo(json.dumps(comparison.as_dict(), indent=2, allow_nan=False))
     else:
         print_comparison(comparison)
+
+
+def _check_outputs(outputs: list[Path], inputs: list[Path]) -> None:
+    """Outputs replace what stands there: never an input, nor each other."""
+    taken = {path.resolve(): path for path in inputs}
+    for output in outputs:
+        if not output.parent.is_dir():
+            raise WrongUseError(f"the folder of '{output}' does not exist")
+        if output.resolve() in taken:
+            raise WrongUseError(f"'{output}' is an input or another output; name another file")
+        taken[output.resolve()] = output
 
 
 def _one_truth(
@@ -221,92 +255,3 @@ def _ridge(path: Path, low: Image, guides: dict[str, Path], scale: int) -> Image
     if not bands:
         raise WrongUseError("--ridge needs the guides that it was fitted on")
     return evaluation.Image(fitted.predict(low.values, torch.cat(bands)), valid)
-
-
-def _cell(value: float, digits: int) -> str:
-    return "-" if math.isnan(value) else f"{value:.{digits}f}"
-
-
-def print_comparison(comparison: Comparison) -> None:
-    """Prints the table on standard output and notes on standard error."""
-    from rich.console import Console
-    from rich.table import Table
-
-    from deeplight.evaluation import COLUMNS
-
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    table.add_column("", no_wrap=True)
-    for column in COLUMNS:
-        table.add_column(column.label, justify="right", no_wrap=True)
-    for name, scores in comparison.rows.items():
-        cells = [_cell(scores[column.key], column.digits) for column in COLUMNS]
-        table.add_row(name, *cells, style="bold" if name == "ours" else None)
-    # A narrow terminal wraps the lines; cutting a score would make it another score.
-    console = Console()
-    console.width = max(console.width, 110)
-    console.print(table)
-    rows, columns = comparison.truth.values.shape
-    console.print(
-        f"[dim]{rows}x{columns} pixels, {comparison.valid_share:.1%} of them scored, "
-        f"{comparison.lit_share:.1%} of those lit (truth > {comparison.lit_threshold:g}); "
-        f"data range {comparison.data_range:g}; light: sum of the row over sum of the truth; "
-        f"lit SSIM: mean of the SSIM map at lit centres[/dim]",
-        highlight=False,
-        soft_wrap=True,
-    )
-    for note in comparison.notes:
-        typer.echo(f"deeplight: warning: {note}", err=True)
-
-
-def _write_csv(comparison: Comparison, path: Path) -> None:
-    from deeplight.evaluation import COLUMNS
-
-    keys = [column.key for column in COLUMNS]
-    with path.open("w", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(["name", *keys])
-        for name, scores in comparison.rows.items():
-            writer.writerow([name, *(repr(scores[key]) for key in keys)])
-
-
-def draw_comparison(
-    comparison: Comparison,
-    path: Path,
-    scale: int,
-    window: tuple[int, int, int, int] | None = None,
-) -> None:
-    """Draws low resolution, bicubic, ours and truth as far as they are there.
-
-    Args:
-        comparison: of ``evaluation.compare``.
-        path: of the picture.
-        scale: fine pixels per low-resolution pixel along each side.
-        window: the part of the truth's file that the comparison was cropped to.
-
-    Raises:
-        ImportError: matplotlib is not installed.
-        OSError: the picture cannot be written.
-    """
-    import torch
-
-    from deeplight.pictures import comparison_picture
-
-    def shown(image: Image) -> Any:
-        return torch.where(image.valid, image.values, math.nan).numpy()
-
-    panels = {}
-    if comparison.low_resolution is not None:
-        panels["low resolution"] = shown(comparison.low_resolution)
-    for name in ("bicubic", "ours"):
-        if name in comparison.candidates:
-            scores = comparison.rows[name]
-            label = f"{name}\nlit PSNR {_cell(scores['lit_psnr'], 2)} dB"
-            panels[label] = shown(comparison.candidates[name])
-    panels["truth"] = shown(comparison.truth)
-    info = comparison.truth.info
-    geotransform = None
-    if info.grid.georeferenced:
-        grid = info.grid if window is None else info.grid.cropped(window)
-        geotransform = tuple(grid.geotransform)
-    units = info.bands[0].units or info.bands[0].name or "value"
-    comparison_picture(panels, path, units=units, geotransform=geotransform)

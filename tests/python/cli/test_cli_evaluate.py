@@ -1,12 +1,14 @@
 """`deeplight evaluate` on small rasters."""
 
+import base64
 import csv
+import html.parser
 import json
 
 import numpy as np
 import pytest
 
-from deeplight import _native, baselines, cli, metrics
+from deeplight import _native, baselines, cli, metrics, score_table
 
 TRANSFORM = (10.0, 0.1, 0.0, 50.0, 0.0, -0.1)
 
@@ -87,6 +89,83 @@ def test_table_csv_and_picture(folder, capsys):
     assert (folder / "p.png").read_bytes().startswith(b"\x89PNG")
 
 
+def test_error_map_lies_on_the_truth_and_keeps_nodata(folder, capsys):
+    code, out, _ = run(capsys, "holes.tif", "hr.tif", "--error-map", "e.tif", "--json")
+    assert code == 0
+    truth, error = _native.Raster("hr.tif"), _native.Raster("e.tif")
+    values, valid = error.read()
+    assert not valid[0, 5].any() and valid.sum() == 63 * 96 and not values.any()
+    assert np.isnan(error.info.bands[0].nodata)
+    assert error.grid.geotransform == truth.grid.geotransform
+    assert error.grid.same_crs(truth.grid)
+
+    window = ("--window", "8,16,32,40", "--error-map", "e.tif")
+    code, out, _ = run(capsys, "sr.tif", "hr.tif", *window, "--json")
+    assert code == 0
+    error = _native.Raster("e.tif")
+    assert np.all(error.read()[0] == 3)
+    expected = truth.grid.cropped((8, 16, 32, 40))
+    assert (error.grid.rows, error.grid.columns) == (32, 40)
+    assert error.grid.geotransform == pytest.approx(expected.geotransform)
+    assert error.info.bands[0].name == "ours - truth"
+    rmse = np.sqrt(np.mean(error.read()[0] ** 2))
+    assert json.loads(out)["rows"][0]["rmse"] == pytest.approx(rmse)
+
+
+class Page(html.parser.HTMLParser):
+    """What a browser would fetch, and the cells of the table."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.links, self.cells, self.open, self.best = [], [], [], []
+        self.feed(text)
+
+    def handle_starttag(self, tag, attributes):
+        attributes = dict(attributes)
+        self.links += [attributes[k] for k in ("src", "href") if k in attributes]
+        if tag not in ("meta", "img"):
+            self.open.append(tag)
+        if tag == "tr":
+            self.cells.append([])
+        if tag == "td":
+            self.best.append(attributes.get("class") == "best")
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        if self.open and self.open[-1] in ("td", "th"):
+            self.cells[-1].append(data)
+
+
+def test_report_is_one_whole_page(folder, capsys):
+    name = "<b>&sr.tif"
+    (folder / "sr.tif").rename(name)
+    code, _, _ = run(capsys, name, "hr.tif", "-l", "lr.tif", "--report", "r.html", "--all")
+    assert code == 0
+    text = (folder / "r.html").read_text()
+    page = Page(text)
+    assert page.open == []
+    assert len(page.links) == 3 and all(x.startswith("data:image/png;base64,") for x in page.links)
+    for link in page.links:
+        assert base64.b64decode(link.partition(",")[2]).startswith(b"\x89PNG")
+    assert "&lt;b&gt;&amp;sr.tif" in text and name not in text
+    rows = {row[0]: row[1:] for row in page.cells if row}
+    assert rows["PSNR"][0] == "38.59"
+    assert set(rows["RMSE"]) > {"3.000"}
+    assert sum(page.best) >= 5
+    labels = [column.label for column in score_table.COLUMNS]
+    assert all(label in rows for label in labels)
+    assert "http" not in text
+
+
+def test_report_of_a_failed_run_leaves_the_old_one(folder, capsys):
+    (folder / "r.html").write_text("old")
+    code, _, _ = run(capsys, "sr.tif", "hr.tif", "--report", "r.html", "--window", "60,0,9,9")
+    assert code == 1
+    assert (folder / "r.html").read_text() == "old"
+
+
 def test_without_low_resolution_there_is_one_row(folder, capsys):
     code, out, _ = run(capsys, "sr.tif", "hr.tif", "--json", "--picture", "p.png")
     assert code == 0
@@ -144,6 +223,10 @@ def test_ridge_row(folder, capsys):
         (["sr.tif", "hr.tif", "--window", "1,2,3"], 2, "ROW,COLUMN,ROWS,COLUMNS, got '1,2,3'"),
         (["sr.tif", "hr.tif", "--window", "60,0,8,8"], 1, "leaves the truth of 64x96"),
         (["sr.tif", "hr.tif", "--csv", "none/t.csv"], 2, "folder of 'none/t.csv' does not exist"),
+        (["sr.tif", "hr.tif", "--error-map", "sr.tif"], 2, "sr.tif is an input or another output"),
+        (["sr.tif", "hr.tif", "--report", "./hr.tif"], 2, "hr.tif is an input or another output"),
+        (["sr.tif", "hr.tif", "--csv", "a", "--report", "a"], 2, "a is an input or another"),
+        (["sr.tif", "hr.tif", "--error-map", "none/e.tif"], 2, "folder of 'none/e.tif'"),
         (["sr.tif", "hr.tif", "--picture", "p.gyf"], 2, "'.gyf' is no picture format"),
         (["missing.tif", "hr.tif"], 1, "missing.tif"),
         (["text.tif", "hr.tif"], 1, "text.tif"),
