@@ -2,6 +2,7 @@
 #include <pybind11/stl.h>
 
 #include "bindings.hpp"
+#include "deeplight/data/degradation.hpp"
 #include "deeplight/data/patch_sampler.hpp"
 #include "deeplight/data/preprocessor.hpp"
 #include "deeplight/data/split.hpp"
@@ -64,7 +65,7 @@ void bind_preprocessor(py::module_& module) {
             return self.guide(name, values, or_undefined(valid));
           },
           py::arg("name"), py::arg("values"), py::arg("valid") = py::none(),
-          "[B, bands, H, W] physical -> normalised; [B, 2 bands, H, W] with local contrast.")
+          "[B, bands, H, W] physical -> normalised; [B, (1 + windows) bands, H, W] with contrast.")
       .def(
           "restore",
           [](const Preprocessor& self, const at::Tensor& image) {
@@ -136,22 +137,25 @@ void bind_sampler(py::module_& module) {
                            "Draws training patches; sample(step) depends on seed and step alone.")
       .def(py::init([](const at::Tensor& target, const GuideTensors& guides,
                        const std::vector<RegionTuple>& regions, const Mask& low_resolution,
-                       const Mask& auxiliary, const Mask& valid, const std::string& options) {
+                       const Mask& auxiliary, const Mask& valid, const std::string& options,
+                       const Mask& kernel) {
              PatchSource source{target,
                                 or_undefined(low_resolution),
                                 guides,
                                 or_undefined(auxiliary),
                                 or_undefined(valid),
-                                to_regions(regions)};
+                                to_regions(regions),
+                                or_undefined(kernel)};
              const PatchSamplerOptions read = sampler_options(options);
              py::gil_scoped_release release;
              return std::make_unique<PatchSampler>(std::move(source), read);
            }),
            py::arg("target"), py::arg("guides"), py::arg("regions"),
            py::arg("low_resolution") = py::none(), py::arg("auxiliary") = py::none(),
-           py::arg("valid") = py::none(), py::arg("options") = "{}",
+           py::arg("valid") = py::none(), py::arg("options") = "{}", py::arg("kernel") = py::none(),
            "Tensors [C, H, W]; regions (row, column, height, width) of the high-resolution grid; "
-           "options as the JSON text of PatchSamplerOptions.")
+           "options as the JSON text of PatchSamplerOptions; kernel [k, l] blurs the target before "
+           "its block means.")
       .def("sample", &PatchSampler::sample, py::arg("step"),
            py::call_guard<py::gil_scoped_release>(), "The batch of a step, 0 or above.")
       .def_property_readonly("position_count", &PatchSampler::position_count)
@@ -173,9 +177,38 @@ void bind_sampler(py::module_& module) {
       "Raises ValueError unless the parts of a split are whole and a buffer apart.");
 }
 
+void bind_degradation(py::module_& module) {
+  module.def("gaussian_kernel", &gaussian_kernel, py::arg("sigma"),
+             "[k, k] float64 Gaussian out to 4 sigma (in pixels), sum 1.");
+  module.def("point_spread_kernel", &point_spread_kernel, py::arg("measured"),
+             "A measured kernel of odd sides, checked and normalised to sum 1; float64.");
+  module.def(
+      "point_spread",
+      [](const at::Tensor& image, const at::Tensor& kernel, const Mask& valid) {
+        py::gil_scoped_release release;
+        return point_spread(image, or_undefined(valid), kernel);
+      },
+      py::arg("image"), py::arg("kernel"), py::arg("valid") = py::none(),
+      "Convolution of [1, H, W] over valid pixels, divided by the kernel's weight on them; float32, "
+      "NaN where invalid.");
+  module.def(
+      "simulate_low_resolution",
+      [](const at::Tensor& target, std::int64_t scale, const Mask& valid, const Mask& kernel,
+         double saturation) {
+        py::gil_scoped_release release;
+        return simulate_low_resolution(target, or_undefined(valid), or_undefined(kernel), scale,
+                                       saturation);
+      },
+      py::arg("target"), py::arg("scale"), py::arg("valid") = py::none(),
+      py::arg("kernel") = py::none(), py::arg("saturation") = 0.0,
+      "[1, H, W] physical -> [1, H/r, W/r]: point spread, block mean of valid pixels (NaN without "
+      "any), values above a positive saturation cut to it.");
+}
+
 }  // namespace
 
 void bind_data(py::module_& module) {
+  bind_degradation(module);
   bind_preprocessor(module);
   bind_sampler(module);
 }

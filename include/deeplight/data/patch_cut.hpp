@@ -36,17 +36,17 @@ void cut(const T* from, std::int64_t height, std::int64_t width, std::int64_t ba
   }
 }
 
-/// Mean of the valid pixels of each r x r block of a square; NaN where a block has none.
-inline void block_mean(const float* image, const bool* valid, std::int64_t side, std::int64_t r,
-                       float* to) {
-  for (std::int64_t i = 0; i < side; i += r) {
-    for (std::int64_t j = 0; j < side; j += r) {
+/// Mean of the valid pixels of each r x r block; NaN where a block has none.
+inline void block_mean(const float* image, const bool* valid, std::int64_t height,
+                       std::int64_t width, std::int64_t r, float* to) {
+  for (std::int64_t i = 0; i < height; i += r) {
+    for (std::int64_t j = 0; j < width; j += r) {
       double sum = 0.0;
       std::int64_t count = 0;
       for (std::int64_t y = i; y < i + r; ++y) {
         for (std::int64_t x = j; x < j + r; ++x) {
-          if (!valid[y * side + x]) continue;
-          sum += static_cast<double>(image[y * side + x]);
+          if (!valid[y * width + x]) continue;
+          sum += static_cast<double>(image[y * width + x]);
           ++count;
         }
       }

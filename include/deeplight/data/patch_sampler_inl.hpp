@@ -16,6 +16,7 @@
 
 #include "deeplight/core/counter_random.hpp"
 #include "deeplight/core/errors.hpp"
+#include "deeplight/data/degradation.hpp"
 #include "deeplight/data/patch_cut.hpp"
 #include "deeplight/data/patch_sampler.hpp"
 
@@ -246,6 +247,11 @@ inline void check_options(const PatchSamplerOptions& options) {
           "gain_jitter must be in [0, 1), got ", options.gain_jitter);
   require(options.guide_dropout >= 0 && options.guide_dropout < 1,
           "guide_dropout must be in [0, 1), got ", options.guide_dropout);
+  require(options.saturation >= 0, "saturation must not be negative, got ", options.saturation);
+  require(options.first_item >= 0 && options.items >= 0 && options.first_item < options.batch &&
+              options.items <= options.batch - options.first_item,
+          "first_item ", options.first_item, " and items ", options.items,
+          " must lie in the batch of ", options.batch);
 }
 
 inline void check_source(const PatchSource& source, const PatchSamplerOptions& options) {
@@ -257,6 +263,8 @@ inline void check_source(const PatchSource& source, const PatchSamplerOptions& o
     require(!options.random_phase,
             "random_phase needs a low resolution simulated from the target; switch it off or leave "
             "the real low resolution out");
+    require(!source.kernel.defined() && options.saturation == 0,
+            "kernel and saturation simulate a low resolution; a real one has gone through them");
     check_plane(source.low_resolution, "the low resolution", 1, height / options.scale,
                 width / options.scale);
   }
@@ -289,6 +297,9 @@ DEEPLIGHT_INLINE PatchSampler::PatchSampler(PatchSource source, const PatchSampl
   source_.valid = source_.valid.defined()
                       ? finite.logical_and(source_.valid.to(at::kCPU, at::kBool)).contiguous()
                       : finite;
+  if (source_.kernel.defined()) {
+    blurred_ = point_spread(source_.target, source_.valid, source_.kernel);
+  }
   positions_ = std::make_unique<Positions>(source_, options_);
   if (options_.threads > 0) {
     prefetcher_ = std::make_unique<Prefetcher>([this](std::int64_t step) { return draw(step); },
@@ -316,18 +327,22 @@ DEEPLIGHT_INLINE PatchBatch PatchSampler::draw(std::int64_t step) const {
   const std::int64_t side = p * options_.scale;
   const std::int64_t height = source_.target.size(1);
   const std::int64_t width = source_.target.size(2);
+  const std::int64_t first = options_.first_item;
+  const std::int64_t items = options_.items > 0 ? options_.items : options_.batch - first;
   const auto image = source_.target.options();
   PatchBatch batch;
-  batch.low_resolution = at::empty({options_.batch, 1, p, p}, image);
-  batch.target = at::empty({options_.batch, 1, side, side}, image);
-  batch.valid = at::empty({options_.batch, 1, side, side}, image.dtype(at::kBool));
+  batch.low_resolution = at::empty({items, 1, p, p}, image);
+  batch.target = at::empty({items, 1, side, side}, image);
+  batch.valid = at::empty({items, 1, side, side}, image.dtype(at::kBool));
   if (source_.auxiliary.defined()) batch.auxiliary = at::empty_like(batch.target);
   for (const auto& [name, guide] : source_.guides) {
-    batch.guides[name] = at::empty({options_.batch, guide.size(0), side, side}, image);
+    batch.guides[name] = at::empty({items, guide.size(0), side, side}, image);
   }
-  for (std::int64_t item = 0; item < options_.batch; ++item) {
+  std::vector<float> seen(static_cast<std::size_t>(blurred_.defined() ? side * side : 0));
+  for (std::int64_t item = 0; item < items; ++item) {
     CounterRandom random(static_cast<std::uint64_t>(options_.seed),
-                         static_cast<std::uint64_t>(step), static_cast<std::uint32_t>(item));
+                         static_cast<std::uint64_t>(step),
+                         static_cast<std::uint32_t>(first + item));
     const Region window = positions_->draw(random);
     const std::int64_t code = random.below(8);
     const detail::Flip flip{options_.flips ? code : 0, side};
@@ -354,7 +369,14 @@ DEEPLIGHT_INLINE PatchBatch PatchSampler::draw(std::int64_t step) const {
                   window.column / options_.scale, detail::Flip{flip.code, p}, low);
       for (std::int64_t i = 0; i < p * p; ++i) low[i] *= light;
     } else {
-      detail::block_mean(target, valid, side, options_.scale, low);
+      if (blurred_.defined()) {
+        detail::cut(blurred_.const_data_ptr<float>(), height, width, 1, window.row, window.column,
+                    flip, seen.data());
+        for (float& value : seen) value *= light;
+      }
+      detail::block_mean(blurred_.defined() ? seen.data() : target, valid, side, side,
+                         options_.scale, low);
+      detail::saturate(low, p * p, options_.saturation);
     }
     if (batch.auxiliary.defined()) copy(source_.auxiliary, batch.auxiliary);
     for (auto& [name, to] : batch.guides) {

@@ -12,7 +12,7 @@ from . import functional
 from . import losses
 from . import metrics
 from . import nn
-__all__: list[str] = ['BandInfo', 'Grid', 'ImageStatistics', 'Network', 'PatchBatch', 'PatchSampler', 'Preprocessor', 'Raster', 'RasterInfo', 'RasterWriter', 'Warp', 'align_guide', 'check_guide', 'check_split', 'create_model', 'functional', 'gdal_version', 'has_raster', 'losses', 'masked_box_mean', 'metrics', 'needs_bigtiff', 'nn', 'predict', 'raster_info', 'read_card', 'read_safetensors', 'registered_networks', 'safetensors_bytes', 'safetensors_metadata', 'safetensors_sha256', 'tile_plan', 'validate_card', 'write_card', 'write_raster']
+__all__: list[str] = ['BandInfo', 'Grid', 'ImageStatistics', 'Network', 'PatchBatch', 'PatchSampler', 'Preprocessor', 'Raster', 'RasterInfo', 'RasterWriter', 'Warp', 'align_guide', 'check_guide', 'check_split', 'create_model', 'functional', 'gaussian_kernel', 'gdal_version', 'has_raster', 'losses', 'masked_box_mean', 'metrics', 'needs_bigtiff', 'nn', 'point_spread', 'point_spread_kernel', 'predict', 'raster_info', 'read_card', 'read_safetensors', 'registered_networks', 'safetensors_bytes', 'safetensors_metadata', 'safetensors_sha256', 'simulate_low_resolution', 'tile_plan', 'validate_card', 'write_card', 'write_raster']
 class Preprocessor:
     """
     Physical values <-> normalised units, as the JSON text of a card's 'preprocessing' says.
@@ -21,7 +21,7 @@ class Preprocessor:
         ...
     def guide(self, name: str, values: torch.Tensor, valid: torch.Tensor | None = None) -> torch.Tensor:
         """
-        [B, bands, H, W] physical -> normalised; [B, 2 bands, H, W] with local contrast.
+        [B, bands, H, W] physical -> normalised; [B, (1 + windows) bands, H, W] with contrast.
         """
     def low_resolution(self, values: torch.Tensor, valid: torch.Tensor | None = None) -> torch.Tensor:
         """
@@ -81,9 +81,9 @@ class PatchSampler:
     """
     Draws training patches; sample(step) depends on seed and step alone.
     """
-    def __init__(self, target: torch.Tensor, guides: collections.abc.Mapping[str, torch.Tensor], regions: collections.abc.Sequence[tuple[typing.SupportsInt, typing.SupportsInt, typing.SupportsInt, typing.SupportsInt]], low_resolution: torch.Tensor | None = None, auxiliary: torch.Tensor | None = None, valid: torch.Tensor | None = None, options: str = '{}') -> None:
+    def __init__(self, target: torch.Tensor, guides: collections.abc.Mapping[str, torch.Tensor], regions: collections.abc.Sequence[tuple[typing.SupportsInt, typing.SupportsInt, typing.SupportsInt, typing.SupportsInt]], low_resolution: torch.Tensor | None = None, auxiliary: torch.Tensor | None = None, valid: torch.Tensor | None = None, options: str = '{}', kernel: torch.Tensor | None = None) -> None:
         """
-        Tensors [C, H, W]; regions (row, column, height, width) of the high-resolution grid; options as the JSON text of PatchSamplerOptions.
+        Tensors [C, H, W]; regions (row, column, height, width) of the high-resolution grid; options as the JSON text of PatchSamplerOptions; kernel [k, l] blurs the target before its block means.
         """
     def sample(self, step: typing.SupportsInt) -> PatchBatch:
         """
@@ -275,6 +275,10 @@ def check_split(train: collections.abc.Sequence[tuple[typing.SupportsInt, typing
     """
 def create_model(name: str, options: str = '{}') -> Network:
     ...
+def gaussian_kernel(sigma: typing.SupportsFloat) -> torch.Tensor:
+    """
+    [k, k] float64 Gaussian out to 4 sigma (in pixels), sum 1.
+    """
 def gdal_version() -> str:
     ...
 def masked_box_mean(values: torch.Tensor, window: typing.SupportsInt, valid: torch.Tensor | None = None) -> torch.Tensor:
@@ -283,6 +287,14 @@ def masked_box_mean(values: torch.Tensor, window: typing.SupportsInt, valid: tor
     """
 def needs_bigtiff(rows: typing.SupportsInt, columns: typing.SupportsInt, bands: typing.SupportsInt, tile: typing.SupportsInt = 256) -> bool:
     ...
+def point_spread(image: torch.Tensor, kernel: torch.Tensor, valid: torch.Tensor | None = None) -> torch.Tensor:
+    """
+    Convolution of [1, H, W] over valid pixels, divided by the kernel's weight on them; float32, NaN where invalid.
+    """
+def point_spread_kernel(measured: torch.Tensor) -> torch.Tensor:
+    """
+    A measured kernel of odd sides, checked and normalised to sum 1; float64.
+    """
 def predict(network: Network, card: str, low_resolution: collections.abc.Sequence[os.PathLike | str | bytes], outputs: collections.abc.Sequence[os.PathLike | str | bytes], guides: collections.abc.Sequence[tuple[str, os.PathLike | str | bytes]], *, tile: typing.SupportsInt = 256, align: bool = False, consistency: str = 'none', nodata: typing.SupportsFloat | None = None, self_ensemble: bool = False, overwrite: bool = False, compression: str = 'deflate', progress: typing.Any = None) -> dict:
     """
     Super-resolves rasters; `card` is JSON text, `guides` are (name, path) pairs and
@@ -313,6 +325,10 @@ def safetensors_metadata(path: str) -> dict[str, str]:
 def safetensors_sha256(path: str) -> str:
     """
     Hash of a whole, valid safetensors file, as a card states it.
+    """
+def simulate_low_resolution(target: torch.Tensor, scale: typing.SupportsInt, valid: torch.Tensor | None = None, kernel: torch.Tensor | None = None, saturation: typing.SupportsFloat = 0.0) -> torch.Tensor:
+    """
+    [1, H, W] physical -> [1, H/r, W/r]: point spread, block mean of valid pixels (NaN without any), values above a positive saturation cut to it.
     """
 def tile_plan(rows: typing.SupportsInt, columns: typing.SupportsInt, tile: typing.SupportsInt, halo: typing.SupportsInt, multiple: typing.SupportsInt = 1) -> list[tuple[tuple[int, int, int, int], tuple[int, int, int, int]]]:
     """

@@ -11,6 +11,7 @@
 #include <utility>
 
 #include "deeplight/core/errors.hpp"
+#include "deeplight/data/degradation.hpp"
 
 namespace deeplight {
 namespace {
@@ -206,6 +207,73 @@ TEST_CASE("invalid pixels are left out of block means and never drawn alone") {
   }
 }
 
+TEST_CASE("the point spread commutes with the phase: every patch is cut from one blurred image") {
+  PatchSamplerOptions options = plain();
+  options.gain_jitter = 0.2;
+  options.saturation = 60.0;
+  PatchSource source = coordinates();
+  source.target = at::rand({1, height, width}) * 100;
+  source.valid = at::rand({1, height, width}) > 0.2;
+  source.kernel = gaussian_kernel(1.3);
+  const at::Tensor blurred = point_spread(source.target, source.valid, source.kernel);
+  PatchSampler sampler(source, options);
+  options.flips = false;
+  PatchSampler unflipped(source, options);
+  bool cut = false;
+  for (std::int64_t step = 0; step < 10; ++step) {
+    const PatchBatch batch = unflipped.sample(step);
+    for (std::int64_t item = 0; item < 5; ++item) {
+      const Region& w = batch.windows[static_cast<std::size_t>(item)];
+      const auto window = [&](const at::Tensor& image) {
+        return image.narrow(1, w.row, w.height).narrow(2, w.column, w.width);
+      };
+      const at::Tensor valid = window(source.valid);
+      const at::Tensor target = window(source.target).masked_fill(valid.logical_not(), 0.0);
+      const double gain = (batch.target[item].sum() / target.sum()).item<double>();
+      const at::Tensor light =
+          window(blurred).masked_fill(valid.logical_not(), 0.0).to(at::kDouble) * gain;
+      const at::Tensor mean = at::avg_pool2d(light, {4, 4}, {4, 4}) /
+                              at::avg_pool2d(valid.to(at::kDouble), {4, 4}, {4, 4});
+      CHECK(at::allclose(batch.low_resolution[item].to(at::kDouble), mean.clamp_max(60.0), 1e-5, 0,
+                         true));
+      cut = cut || (mean > 60.0).any().item<bool>();
+    }
+    const PatchBatch flipped = sampler.sample(step);
+    CHECK((flipped.windows == batch.windows));
+    const auto sorted = [](const at::Tensor& patches) {
+      return std::get<0>(at::nan_to_num(patches.flatten(1), -1.0).sort(1));
+    };
+    CHECK(at::allclose(sorted(flipped.low_resolution), sorted(batch.low_resolution), 1e-5));
+  }
+  CHECK(cut);
+}
+
+TEST_CASE("a share of the batch holds the items that the whole batch has there") {
+  PatchSamplerOptions options = plain();
+  options.gain_jitter = 0.2;
+  options.guide_dropout = 0.3;
+  PatchSampler whole(coordinates(), options);
+  for (const auto& [first, items] : {std::pair<std::int64_t, std::int64_t>{0, 2}, {2, 3}, {4, 0}}) {
+    options.first_item = first;
+    options.items = items;
+    PatchSampler share(coordinates(), options);
+    for (const std::int64_t step : {0, 1, 9}) {
+      PatchBatch batch = whole.sample(step);
+      const std::int64_t count = items > 0 ? items : 5 - first;
+      const auto part = [&](at::Tensor& tensor) { tensor = tensor.narrow(0, first, count); };
+      for (at::Tensor* tensor :
+           {&batch.low_resolution, &batch.target, &batch.valid, &batch.auxiliary}) {
+        part(*tensor);
+      }
+      for (auto& [name, guide] : batch.guides) part(guide);
+      const PatchBatch got = share.sample(step);
+      CHECK(same(got, batch));
+      REQUIRE(got.windows.size() == static_cast<std::size_t>(count));
+      CHECK((got.windows.front() == batch.windows[static_cast<std::size_t>(first)]));
+    }
+  }
+}
+
 TEST_CASE("wrong use states the rule and the value") {
   const auto with = [](auto change) {
     PatchSource source = coordinates();
@@ -225,6 +293,25 @@ TEST_CASE("wrong use states the rule and the value") {
   CHECK_THROWS_AS(with([](auto& source, auto&) { source.regions = {}; }), InvalidArgument);
   CHECK_THROWS_AS(with([](auto&, auto& options) { options.gain_jitter = 1.0; }), InvalidArgument);
   CHECK_THROWS_AS(with([](auto&, auto& options) { options.patch = 0; }), InvalidArgument);
+  CHECK_THROWS_AS(with([](auto&, auto& options) { options.saturation = -1; }), InvalidArgument);
+  CHECK_THROWS_WITH_AS(with([](auto&, auto& options) {
+                         options.first_item = 3;
+                         options.items = 3;
+                       }),
+                       "first_item 3 and items 3 must lie in the batch of 5", InvalidArgument);
+  CHECK_THROWS_AS(with([](auto&, auto& options) { options.first_item = 5; }), InvalidArgument);
+  CHECK_THROWS_AS(with([](auto& source, auto& options) {
+                    options.random_phase = false;
+                    options.saturation = 9;
+                    source.low_resolution = at::zeros({1, 24, 30});
+                  }),
+                  InvalidArgument);
+  CHECK_THROWS_AS(with([](auto& source, auto& options) {
+                    options.random_phase = false;
+                    source.kernel = at::ones({1, 1});
+                    source.low_resolution = at::zeros({1, 24, 30});
+                  }),
+                  InvalidArgument);
   CHECK_THROWS_AS(with([](auto& source, auto&) { source.low_resolution = at::zeros({1, 24, 30}); }),
                   InvalidArgument);
   CHECK_THROWS_AS(with([](auto& source, auto& options) {
