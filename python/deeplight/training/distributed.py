@@ -47,8 +47,8 @@ class World:
             torch.cuda.set_device(device)
         return device
 
-    def share(self, batch: int) -> slice:
-        """This process's items of a batch.
+    def share(self, batch: int) -> tuple[int, int]:
+        """This process's items of a batch: the first one, and how many.
 
         Raises:
             ValueError: they cannot be shared out evenly.
@@ -58,7 +58,7 @@ class World:
                 f"'patches.batch' must be a multiple of the {self.size} processes, got {batch}"
             )
         items = batch // self.size
-        return slice(self.rank * items, (self.rank + 1) * items)
+        return self.rank * items, items
 
     @torch.no_grad()
     def average_(self, tensors: Sequence[torch.Tensor]) -> None:

@@ -28,8 +28,10 @@ from deeplight.training.data import TrainingData, load_data
 from deeplight.training.distributed import World, join_world
 from deeplight.training.export import weights_path, write_weights
 from deeplight.training.guards import deferred_interrupt, deterministic_operators
+from deeplight.training.initialise import initialise
 from deeplight.training.journal import Journal
 from deeplight.training.schema import TrainingConfig
+from deeplight.training.split import check_reach
 from deeplight.training.step import TrainingStep
 from deeplight.training.validation import validate
 
@@ -107,6 +109,9 @@ class Trainer:
             guides=dict(self.data.preprocessor().network_guides),
             **config.model.options,
         )
+        if config.split.context:
+            check_reach(config.split, self.data.regions, self.data.margin, network.margin)
+        self.init_report = initialise(network, config, self.data.preprocessing)
         layout = torch.channels_last if config.run.channels_last else torch.contiguous_format
         self.network = network.to(self.device).to(memory_format=layout)  # type: ignore[call-overload]
         self._step = TrainingStep(config, self.network, self.data, self.device, self.world)

@@ -47,7 +47,6 @@ class TrainingStep:
     ) -> None:
         self._config, self._network, self._device, self._world = config, network, device, world
         self._preprocessor = data.preprocessor()
-        self._share = world.share(config.patches.batch)
         channels_last = config.run.channels_last
         self._layout = torch.channels_last if channels_last else torch.contiguous_format
         self._trained = {n: p for n, p in network.named_parameters() if p.requires_grad}
@@ -61,7 +60,8 @@ class TrainingStep:
             betas=(config.optimizer.betas[0], config.optimizer.betas[1]),
             weight_decay=config.optimizer.weight_decay,
         )
-        self.sampler = data.sampler(config, threads=1)
+        first, items = world.share(config.patches.batch)
+        self.sampler = data.sampler(config, threads=1, first_item=first, items=items)
 
     def run(self, step: int) -> dict[str, float]:
         """Does step number ``step``, 0 for the first one.
@@ -84,7 +84,7 @@ class TrainingStep:
         with self._world.together():
             for index in range(batches):
                 batch = self.sampler.sample(step * batches + index)
-                windows.append(batch.windows[self._share])
+                windows.append(batch.windows)
                 terms = self._terms(batch)
                 self._require_finite("loss", terms["loss"], step, rates.lr, windows[-1:])
                 self.precision.backward(terms["loss"] / batches if batches > 1 else terms["loss"])
@@ -107,13 +107,11 @@ class TrainingStep:
 
     def _terms(self, batch: Any) -> Terms:
         """The terms of the loss of this process's items, ``loss`` first."""
-        share = self._share
-        low = self._placed(self._preprocessor.low_resolution(batch.low_resolution[share]))
-        guides = {name: self._placed(guide[share]) for name, guide in batch.guides.items()}
-        valid = batch.valid[share]
-        target = self._preprocessor.target(batch.target[share], valid).to(self._device)
+        low = self._placed(self._preprocessor.low_resolution(batch.low_resolution))
+        guides = {name: self._placed(guide) for name, guide in batch.guides.items()}
+        target = self._preprocessor.target(batch.target, batch.valid).to(self._device)
         auxiliary = batch.auxiliary
-        auxiliary = auxiliary[share].to(self._device) if auxiliary is not None else None
+        auxiliary = auxiliary.to(self._device) if auxiliary is not None else None
         with self.precision.autocast():
             output = self._network(low, guides)
         logits = output.auxiliary_logits
@@ -122,7 +120,7 @@ class TrainingStep:
             [level.float() for level in output.pyramid],
             logits.float() if logits is not None else None,
         )
-        terms = self.loss.terms(output, target, auxiliary, valid.to(self._device))
+        terms = self.loss.terms(output, target, auxiliary, batch.valid.to(self._device))
         found = {"loss": terms["total"], "image_loss": terms["image"]}
         if terms["auxiliary"] is not None:
             found["auxiliary_loss"] = terms["auxiliary"]
