@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import re
+import tomllib
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from deeplight.cli.errors import wrong_use
+
+if TYPE_CHECKING:
+    from deeplight.training.loop import Trainer
 
 __all__ = ["train"]
 
@@ -23,6 +28,14 @@ def train(
     data: Annotated[
         Path | None, typer.Option("--data", help="Folder of the rasters, instead of data.root.")
     ] = None,
+    prepared: Annotated[
+        Path | None,
+        typer.Option("--prepared", help="What `deeplight prepare` wrote, instead of the rasters."),
+    ] = None,
+    init: Annotated[
+        str | None,
+        typer.Option("--init", help="Weights to start from: a shipped name or a file."),
+    ] = None,
     resume: Annotated[
         bool, typer.Option("--resume", help="Continue the run folder's checkpoint, bit for bit.")
     ] = False,
@@ -30,10 +43,17 @@ def train(
         int | None, typer.Option("--steps", min=1, help="Instead of run.steps.")
     ] = None,
     seed: Annotated[int | None, typer.Option("--seed", help="Instead of run.seed.")] = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="A key of the configuration; repeatable."),
+    ] = None,
     threads: Annotated[
         int | None, typer.Option("--threads", min=1, help="Of the computation.")
     ] = None,
     device: Annotated[str, typer.Option("--device", help="cpu, cuda or cuda:N.")] = "cpu",
+    tensorboard: Annotated[
+        bool, typer.Option("--tensorboard/--no-tensorboard", help="Write TensorBoard files.")
+    ] = True,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,
 ) -> None:
     """Train a network on rasters; writes weights with their card, a log and checkpoints.
@@ -41,27 +61,61 @@ def train(
     [dim]$ deeplight train CONFIG.toml -o runs/mine[/dim]
 
     [dim]$ deeplight train CONFIG.toml -o runs/mine --resume[/dim]
+
+    [dim]$ deeplight train CONFIG.toml --init black-marble-x8 --set optimizer.lr=1e-4[/dim]
+
+    [dim]$ torchrun --nproc_per_node 2 -m deeplight train CONFIG.toml -o runs/mine[/dim]
     """
     from deeplight.training import load_config
-    from deeplight.training import train as run_training
+    from deeplight.training.distributed import join_world
+    from deeplight.training.loop import open_run
+    from deeplight.training.prepared import load_prepared
 
-    overrides: dict[str, Any] = {}
-    for key, value in (("run.steps", steps), ("run.seed", seed)):
-        if value is not None:
-            overrides[key] = value
-    if data is not None:
-        overrides["data.root"] = str(data)
-    with wrong_use():
-        configuration = load_config(config, overrides)
-    folder = output or Path("runs") / configuration.weights.name
-    with _display(configuration.run.steps, quiet) as report:
-        path = run_training(
-            configuration, folder, resume=resume, threads=threads, device=device, report=report
-        )
-    print(path)
+    with join_world(device) as world:
+        quiet = quiet or not world.main
+        with world.together():
+            with wrong_use():
+                overrides = dict(_setting(text) for text in settings or [])
+                given = {
+                    "run.steps": steps, "run.seed": seed, "init.weights": init,
+                    "data.root": None if data is None else str(data),
+                }  # fmt: skip
+                overrides.update({key: value for key, value in given.items() if value is not None})
+                configuration = load_config(config, overrides)
+            trainer = open_run(
+                configuration,
+                output or Path("runs") / configuration.weights.name,
+                resume=resume,
+                data=None if prepared is None else load_prepared(prepared, configuration),
+                threads=threads,
+                device=device,
+                world=world,
+                tensorboard=tensorboard,
+            )
+        if trainer.init_report is not None and not quiet:
+            trainer.init_report.print()
+        with _Display(configuration.run.steps, quiet) as display:
+            path = trainer.run(display.report)
+        display.summarise(trainer, path)
+        if world.main:
+            print(path)
 
 
-class _display:  # noqa: N801 - used as a context manager only
+def _setting(text: str) -> tuple[str, Any]:
+    """``run.steps=10`` as key and value; a word that is no TOML value is a string."""
+    key, equals, value = text.partition("=")
+    key, value = key.strip(), value.strip()
+    if not equals or not re.fullmatch(r"[A-Za-z_][\w.]*", key):
+        raise ValueError(f"--set takes KEY=VALUE, e.g. run.steps=10, got '{text}'")
+    try:
+        return key, tomllib.loads(f"value = {value}")["value"]
+    except tomllib.TOMLDecodeError:
+        if re.fullmatch(r"[\w./~-]+", value):
+            return key, value
+        raise ValueError(f"--set {key}: not a TOML value: {value or 'nothing'}") from None
+
+
+class _Display:
     """A progress bar on standard error, or a line per validation where that is no terminal."""
 
     def __init__(self, steps: int, quiet: bool) -> None:
@@ -75,7 +129,7 @@ class _display:  # noqa: N801 - used as a context manager only
             TimeRemainingColumn,
         )
 
-        self._console = Console(stderr=True)
+        self._console = Console(stderr=True, quiet=quiet)
         self._lines = not quiet and not self._console.is_terminal
         self._progress = Progress(
             TextColumn("training"),
@@ -90,9 +144,9 @@ class _display:  # noqa: N801 - used as a context manager only
         self._task = self._progress.add_task("training", total=steps, text="")
         self._validation = ""
 
-    def __enter__(self) -> Any:
+    def __enter__(self) -> _Display:
         self._progress.start()
-        return self.report
+        return self
 
     def __exit__(self, *_: object) -> None:
         self._progress.stop()
@@ -115,3 +169,21 @@ class _display:  # noqa: N801 - used as a context manager only
             completed=state.step,
             text=f"loss {state.loss:.4g}{self._validation}, {state.rate:.2f} steps/s",
         )
+
+    def summarise(self, trainer: Trainer, path: Path) -> None:
+        """What came out, as a short table."""
+        from rich.table import Table
+
+        best = trainer.best
+        rows = [
+            ("steps", f"{trainer.step} of {trainer.config.run.steps}, best {best.step}"),
+            ("lit PSNR over bicubic", f"{best.gain:+.2f} dB"),
+            ("light ratio", f"{best.scores.get('light_ratio', float('nan')):.3f}"),
+            ("weights", str(path)),
+        ]
+        if trainer.skipped:
+            rows.insert(1, ("skipped, float16 overflowed", str(trainer.skipped)))
+        table = Table.grid(padding=(0, 2))
+        for row in rows:
+            table.add_row(*row)
+        self._console.print(table, soft_wrap=True, highlight=False, markup=False)

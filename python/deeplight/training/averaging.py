@@ -89,5 +89,5 @@ def make_average(run: RunConfig, network: torch.nn.Module) -> Average:
 def _blend(average: torch.nn.Module, network: torch.nn.Module, weight: float) -> None:
     for mean, value in zip(average.parameters(), network.parameters(), strict=True):
         mean.lerp_(value, weight)
-    for mean, value in zip(average.buffers(), network.buffers(), strict=True):
-        mean.copy_(value)
+    for kept, buffer in zip(average.buffers(), network.buffers(), strict=True):
+        kept.copy_(buffer)

@@ -44,6 +44,8 @@ def load_config(path: str | Path, overrides: dict[str, Any] | None = None) -> Tr
         inner = table
         for parent in parents:
             inner = inner.setdefault(parent, {})
+            if not isinstance(inner, dict):
+                raise ValueError(f"{path}: '{key}' cannot be set: '{parent}' is no table")
         inner[last] = value
     try:
         config = build(TrainingConfig, table)
