@@ -1,5 +1,7 @@
 // The scores on tensors, compiled once.
 #include "deeplight/metrics/accumulator_inl.hpp"
+#include "deeplight/metrics/brightness_inl.hpp"
+#include "deeplight/metrics/city_inl.hpp"
 #include "deeplight/metrics/common_inl.hpp"
 #include "deeplight/metrics/correlation_inl.hpp"
 #include "deeplight/metrics/ergas_inl.hpp"
@@ -8,3 +10,4 @@
 #include "deeplight/metrics/psnr_inl.hpp"
 #include "deeplight/metrics/regression_inl.hpp"
 #include "deeplight/metrics/sam_inl.hpp"
+#include "deeplight/metrics/source_width_inl.hpp"

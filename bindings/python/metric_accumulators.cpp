@@ -4,6 +4,7 @@
 
 #include <pybind11/stl.h>
 
+#include "deeplight/metrics/brightness.hpp"
 #include "deeplight/metrics/correlation.hpp"
 #include "deeplight/metrics/ergas.hpp"
 #include "deeplight/metrics/light.hpp"
@@ -26,6 +27,9 @@ py::class_<metrics::Accumulator<Metric>> def_accumulator(py::module_& module, co
       .def("update", &Accumulator::update, py::arg("prediction"), py::arg("target"),
            py::arg("mask") = py::none(), py::call_guard<py::gil_scoped_release>(),
            "Adds every valid pixel of [..., C, H, W], [C, H, W] or [H, W].")
+      .def("per_image", &Accumulator::per_image, py::arg("prediction"), py::arg("target"),
+           py::arg("mask") = py::none(), py::call_guard<py::gil_scoped_release>(),
+           "Scores of the images of a batch and what each stands on, [N] each; adds nothing.")
       .def("merge", &Accumulator::merge, py::arg("other"),
            "Adds what another accumulator has seen.")
       .def("merge_state", &Accumulator::merge_state, py::arg("state"),
@@ -73,6 +77,18 @@ void bind_metric_accumulators(py::module_& module) {
              return Accumulator<Ergas>({.ratio = ratio, .bands = bands});
            }),
            py::arg("ratio") = py::none(), py::arg("bands") = 1);
+  def_accumulator<SaturatedCoreError>(module, "SaturatedCoreErrorAccumulator")
+      .def(py::init([](std::optional<double> saturation, const std::string& statistic) {
+             return Accumulator<SaturatedCoreError>(
+                 {.saturation = saturation,
+                  .statistic = enum_from_string<ErrorStatistic>(statistic)});
+           }),
+           py::arg("saturation") = py::none(), py::arg("statistic") = "rmse");
+  def_accumulator<ErrorsByBrightness>(module, "ErrorsByBrightnessAccumulator")
+      .def(py::init([](const std::vector<double>& edges) {
+             return Accumulator<ErrorsByBrightness>({.edges = edges});
+           }),
+           py::arg("edges"));
   def_accumulator<Sam>(module, "SamAccumulator")
       .def(py::init([](const std::string& unit, bool allow_one_band) {
              return Accumulator<Sam>(

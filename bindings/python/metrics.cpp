@@ -3,13 +3,17 @@
 
 #include <pybind11/stl.h>
 
+#include <array>
+
+#include "deeplight/metrics/brightness.hpp"
+#include "deeplight/metrics/city.hpp"
 #include "deeplight/metrics/correlation.hpp"
 #include "deeplight/metrics/ergas.hpp"
 #include "deeplight/metrics/light.hpp"
 #include "deeplight/metrics/psnr.hpp"
 #include "deeplight/metrics/regression.hpp"
 #include "deeplight/metrics/sam.hpp"
-#include "deeplight/metrics/ssim.hpp"
+#include "deeplight/metrics/source_width.hpp"
 
 namespace deeplight::python {
 namespace {
@@ -19,19 +23,6 @@ using Mask = std::optional<at::Tensor>;
 
 metrics::Reduction to_reduction(const std::string& name) {
   return enum_from_string<metrics::Reduction>(name);
-}
-
-metrics::SsimOptions ssim_options(std::optional<double> data_range, const Mask& mask,
-                                  const Mask& where, const std::string& reduction,
-                                  std::int64_t window_size, double sigma, double k1, double k2) {
-  return {.data_range = data_range,
-          .mask = mask,
-          .where = where,
-          .reduction = to_reduction(reduction),
-          .window_size = window_size,
-          .sigma = sigma,
-          .k1 = k1,
-          .k2 = k2};
 }
 
 /// A score of (prediction, target, mask, reduction).
@@ -84,10 +75,98 @@ void def_sam(py::module_& module) {
       py::arg("reduction") = "mean", py::call_guard<py::gil_scoped_release>());
 }
 
+void def_brightness(py::module_& module) {
+  module.def(
+      "saturated_core_error",
+      [](const at::Tensor& prediction, const at::Tensor& target, std::optional<double> saturation,
+         const std::string& statistic, const Mask& mask, const std::string& reduction) {
+        return metrics::saturated_core_error(
+            prediction, target,
+            {.saturation = saturation,
+             .statistic = enum_from_string<metrics::ErrorStatistic>(statistic),
+             .mask = mask,
+             .reduction = to_reduction(reduction)});
+      },
+      py::arg("prediction"), py::arg("target"), py::arg("saturation") = py::none(),
+      py::arg("statistic") = "rmse", py::arg("mask") = py::none(), py::arg("reduction") = "mean",
+      py::call_guard<py::gil_scoped_release>());
+  module.def(
+      "errors_by_brightness",
+      [](const at::Tensor& prediction, const at::Tensor& target, const std::vector<double>& edges,
+         const Mask& mask, const std::string& reduction) {
+        const metrics::BrightnessErrors errors = metrics::errors_by_brightness(
+            prediction, target,
+            {.edges = edges, .mask = mask, .reduction = to_reduction(reduction)});
+        return std::array{errors.count, errors.bias, errors.mae, errors.rmse};
+      },
+      py::arg("prediction"), py::arg("target"), py::arg("edges"), py::arg("mask") = py::none(),
+      py::arg("reduction") = "pooled", py::call_guard<py::gil_scoped_release>(),
+      "[count, bias, mae, rmse], one value per bin each.");
+}
+
+std::array<at::Tensor, 4> to_array(const metrics::ZoneSums& sums) {
+  return {sums.labels, sums.count, sums.prediction, sums.target};
+}
+
+std::array<at::Tensor, 4> to_array(const metrics::CityRegression& line) {
+  return {line.r2, line.slope, line.intercept, line.zones};
+}
+
+void def_zones(py::module_& module) {
+  module.def(
+      "zone_sums",
+      [](const at::Tensor& prediction, const at::Tensor& target, const at::Tensor& zones,
+         const Mask& mask) {
+        return to_array(metrics::zone_sums(prediction, target, zones, mask));
+      },
+      py::arg("prediction"), py::arg("target"), py::arg("zones"), py::arg("mask") = py::none(),
+      py::call_guard<py::gil_scoped_release>(), "[labels, count, prediction, target], [Z] each.");
+  module.def(
+      "city_regression",
+      [](const at::Tensor& prediction, const at::Tensor& target, const at::Tensor& zones,
+         const Mask& mask) {
+        return to_array(metrics::city_regression(prediction, target, zones, mask));
+      },
+      py::arg("prediction"), py::arg("target"), py::arg("zones"), py::arg("mask") = py::none(),
+      py::call_guard<py::gil_scoped_release>(), "[r2, slope, intercept, zones].");
+
+  using metrics::ZoneAccumulator;
+  py::class_<ZoneAccumulator>(module, "ZoneAccumulator",
+                              "Sums of lights by zone over blocks of a raster.")
+      .def(py::init<std::int64_t>(), py::arg("zones"))
+      .def(py::init<at::Tensor>(), py::arg("labels"))
+      .def("update", &ZoneAccumulator::update, py::arg("prediction"), py::arg("target"),
+           py::arg("zones"), py::arg("mask") = py::none(), py::call_guard<py::gil_scoped_release>())
+      .def("merge", &ZoneAccumulator::merge, py::arg("other"))
+      .def("merge_state", &ZoneAccumulator::merge_state, py::arg("state"))
+      .def("sums", [](const ZoneAccumulator& self) { return to_array(self.sums()); })
+      .def("compute", [](const ZoneAccumulator& self) { return to_array(self.compute()); })
+      .def("reset", &ZoneAccumulator::reset)
+      .def_property_readonly("labels", &ZoneAccumulator::labels)
+      .def_property("state", &ZoneAccumulator::state, &ZoneAccumulator::set_state);
+}
+
+void def_source_widths(py::module_& module) {
+  const metrics::SourceWidthOptions defaults;
+  module.def(
+      "source_widths",
+      [](const at::Tensor& prediction, const at::Tensor& target, std::optional<double> min_peak,
+         std::int64_t radius, double dark, std::int64_t shift, const Mask& mask) {
+        const metrics::SourceWidths widths = metrics::source_widths(
+            prediction, target,
+            {.min_peak = min_peak, .radius = radius, .dark = dark, .shift = shift, .mask = mask});
+        return std::array{widths.plane, widths.row, widths.column, widths.prediction,
+                          widths.target};
+      },
+      py::arg("prediction"), py::arg("target"), py::arg("min_peak") = py::none(),
+      py::arg("radius") = defaults.radius, py::arg("dark") = defaults.dark,
+      py::arg("shift") = defaults.shift, py::arg("mask") = py::none(),
+      py::call_guard<py::gil_scoped_release>(), "[plane, row, column, prediction, target], [S].");
+}
+
 }  // namespace
 
 void bind_metrics(py::module_& module) {
-  const metrics::SsimOptions defaults;
   py::module_ scores = module.def_submodule("metrics", "Scores on tensors, float64.");
   def_plain(scores, "rmse", &metrics::rmse);
   def_plain(scores, "mae", &metrics::mae);
@@ -105,32 +184,9 @@ void bind_metrics(py::module_& module) {
   def_sam(scores);
   scores.def("lit_mask", &metrics::lit_mask, py::arg("target"), py::arg("threshold") = 0.0,
              py::call_guard<py::gil_scoped_release>());
-  scores.def(
-      "ssim",
-      [](const at::Tensor& prediction, const at::Tensor& target, std::optional<double> data_range,
-         const Mask& mask, const Mask& where, const std::string& reduction,
-         std::int64_t window_size, double sigma, double k1, double k2) {
-        return metrics::ssim(
-            prediction, target,
-            ssim_options(data_range, mask, where, reduction, window_size, sigma, k1, k2));
-      },
-      py::arg("prediction"), py::arg("target"), py::arg("data_range") = py::none(),
-      py::arg("mask") = py::none(), py::arg("where") = py::none(), py::arg("reduction") = "mean",
-      py::arg("window_size") = defaults.window_size, py::arg("sigma") = defaults.sigma,
-      py::arg("k1") = defaults.k1, py::arg("k2") = defaults.k2,
-      py::call_guard<py::gil_scoped_release>());
-  scores.def(
-      "ssim_map",
-      [](const at::Tensor& prediction, const at::Tensor& target, std::optional<double> data_range,
-         const Mask& mask, std::int64_t window_size, double sigma, double k1, double k2) {
-        return metrics::ssim_map(
-            prediction, target,
-            ssim_options(data_range, mask, {}, "mean", window_size, sigma, k1, k2));
-      },
-      py::arg("prediction"), py::arg("target"), py::arg("data_range") = py::none(),
-      py::arg("mask") = py::none(), py::arg("window_size") = defaults.window_size,
-      py::arg("sigma") = defaults.sigma, py::arg("k1") = defaults.k1, py::arg("k2") = defaults.k2,
-      py::call_guard<py::gil_scoped_release>());
+  def_brightness(scores);
+  def_zones(scores);
+  def_source_widths(scores);
   bind_metric_accumulators(scores);
 }
 

@@ -172,6 +172,16 @@ class Accumulator {
     state_ = Metric::State::merge(state_.to(seen.device()), seen);
   }
 
+  /// Scores of the images of a batch and what each stands on, both [N] over the flattened batch;
+  /// nothing is added. An image of count 0 has no vote in a mean.
+  std::pair<at::Tensor, at::Tensor> per_image(
+      const at::Tensor& prediction, const at::Tensor& target,
+      const std::optional<at::Tensor>& mask = std::nullopt) const {
+    const at::Tensor state =
+        detail::gather(metric_, prediction.detach(), target.detach(), mask, false);
+    return {metric_.score(state), Metric::State::count(state)};
+  }
+
   /// Adds what another accumulator of the same constants has seen.
   void merge(const Accumulator& other) { merge_state(other.state_); }
 

@@ -1,15 +1,14 @@
-"""Scores of images against their truth."""
+"""Scores of images against their truth, computed natively in float64.
+
+`functional` holds the general ones and describes shapes, masks and reductions; `light` those of
+night-light practice. All are functions of this package.
+"""
 
 from __future__ import annotations
 
-from deeplight.metrics.functional import (
-    cc,
-    lit_mask,
-    psnr,
-    rmse,
-    ssim,
-    ssim_map,
-    total_light_ratio,
-)
+from deeplight.metrics.functional import *  # noqa: F403
+from deeplight.metrics.functional import __all__ as _general
+from deeplight.metrics.light import *  # noqa: F403
+from deeplight.metrics.light import __all__ as _light
 
-__all__ = ["cc", "lit_mask", "psnr", "rmse", "ssim", "ssim_map", "total_light_ratio"]
+__all__ = [*_general, *_light]

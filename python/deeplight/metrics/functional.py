@@ -21,13 +21,28 @@ Example:
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import torch
 
 from deeplight._native import metrics as _scores
 
-__all__ = ["cc", "lit_mask", "psnr", "rmse", "ssim", "ssim_map", "total_light_ratio"]
+__all__ = [
+    "bias",
+    "cc",
+    "ergas",
+    "lit_mask",
+    "mae",
+    "psnr",
+    "r2",
+    "rmse",
+    "rsd",
+    "sam",
+    "ssim",
+    "ssim_map",
+    "total_light_ratio",
+]
 
 
 def _tensor(image: Any) -> torch.Tensor:
@@ -117,17 +132,15 @@ def ssim(
         ValueError: shapes differ, data_range is missing or not above 0, the image is smaller than
             the window, or a mask is not boolean.
     """
+    options = json.dumps({"window_size": window_size, "sigma": sigma, "k1": k1, "k2": k2})
     return _scores.ssim(
         _tensor(prediction),
         _tensor(target),
         data_range,
+        options,
         _mask(mask),
         _mask(where),
         reduction,
-        window_size,
-        sigma,
-        k1,
-        k2,
     )
 
 
@@ -148,8 +161,9 @@ def ssim_map(
         float64 ``[..., H - window_size + 1, W - window_size + 1]``; element (0, 0) belongs to pixel
         (window_size // 2, window_size // 2). NaN at dropped windows.
     """
-    return _scores.ssim_map(
-        _tensor(prediction), _tensor(target), data_range, _mask(mask), window_size, sigma, k1, k2
+    options = json.dumps({"window_size": window_size, "sigma": sigma, "k1": k1, "k2": k2})
+    return _scores.ssim(
+        _tensor(prediction), _tensor(target), data_range, options, _mask(mask), None, "map"
     )
 
 
@@ -201,3 +215,123 @@ def total_light_ratio(
         target's is, NaN without a valid pixel.
     """
     return _scores.total_light_ratio(_tensor(prediction), _tensor(target), _mask(mask), reduction)
+
+
+def mae(prediction: Any, target: Any, *, mask: Any = None, reduction: str = "mean") -> torch.Tensor:
+    """Mean absolute error in the images' units.
+
+    Args:
+        prediction: ``[..., C, H, W]``, ``[C, H, W]`` or ``[H, W]``.
+        target: the same shape.
+        mask: valid pixels.
+        reduction: ``"mean"``, ``"none"`` or ``"pooled"``, or "map" per pixel.
+
+    Returns:
+        float64; NaN without a valid pixel.
+    """
+    return _scores.mae(_tensor(prediction), _tensor(target), _mask(mask), reduction)
+
+
+def bias(
+    prediction: Any, target: Any, *, mask: Any = None, reduction: str = "mean"
+) -> torch.Tensor:
+    """Mean of prediction - target: positive where the prediction is too bright.
+
+    Args:
+        prediction: ``[..., C, H, W]``, ``[C, H, W]`` or ``[H, W]``.
+        target: the same shape.
+        mask: valid pixels.
+        reduction: ``"mean"``, ``"none"`` or ``"pooled"``, or "map" per pixel.
+
+    Returns:
+        float64; NaN without a valid pixel.
+    """
+    return _scores.bias(_tensor(prediction), _tensor(target), _mask(mask), reduction)
+
+
+def rsd(prediction: Any, target: Any, *, mask: Any = None, reduction: str = "mean") -> torch.Tensor:
+    """Relative difference of the standard deviations, ``|sp - st| / st``.
+
+    Args:
+        prediction: ``[..., C, H, W]``, ``[C, H, W]`` or ``[H, W]``.
+        target: the same shape.
+        mask: valid pixels.
+        reduction: ``"mean"``, ``"none"`` or ``"pooled"``.
+
+    Returns:
+        float64; 0 where both sides are constant, infinite where only the target is, NaN
+        without a valid pixel.
+    """
+    return _scores.rsd(_tensor(prediction), _tensor(target), _mask(mask), reduction)
+
+
+def r2(prediction: Any, target: Any, *, mask: Any = None, reduction: str = "mean") -> torch.Tensor:
+    """Coefficient of determination, ``1 - sum (p - t)^2 / sum (t - mean t)^2``.
+
+    Args:
+        prediction: ``[..., C, H, W]``, ``[C, H, W]`` or ``[H, W]``.
+        target: the same shape.
+        mask: valid pixels.
+        reduction: ``"mean"``, ``"none"`` or ``"pooled"``.
+
+    Returns:
+        float64; at most 1. Where the target is constant: 1 for equal images, else 0; NaN without
+        a valid pixel.
+    """
+    return _scores.r2(_tensor(prediction), _tensor(target), _mask(mask), reduction)
+
+
+def sam(
+    prediction: Any,
+    target: Any,
+    *,
+    vectors: str = "bands",
+    unit: str = "radians",
+    allow_one_band: bool = False,
+    mask: Any = None,
+    reduction: str = "mean",
+) -> torch.Tensor:
+    """Spectral angle between prediction and target.
+
+    Args:
+        prediction: ``[..., C, H, W]``, ``[C, H, W]`` or ``[H, W]``.
+        target: the same shape.
+        vectors: ``"bands"``, the mean angle over pixels of their spectra (torchmetrics), or
+            ``"image"``, one vector per image (the DeepLight paper's tables).
+        unit: ``"radians"`` or ``"degrees"``.
+        allow_one_band: one band has no spectrum and is an error over bands unless asked for.
+        mask: valid pixels; over bands a pixel counts when it is valid in every band.
+        reduction: ``"mean"``, ``"none"``, ``"pooled"``, or over bands ``"map"``.
+
+    Returns:
+        float64. Two zero vectors enclose 0, a zero vector and another one pi / 2; NaN without a
+        valid pixel.
+    """
+    return _scores.sam(
+        _tensor(prediction), _tensor(target), vectors, unit, allow_one_band, _mask(mask), reduction
+    )
+
+
+def ergas(
+    prediction: Any,
+    target: Any,
+    *,
+    ratio: float | None = None,
+    mask: Any = None,
+    reduction: str = "mean",
+) -> torch.Tensor:
+    """Wald's relative global error, ``100 h/l sqrt(mean over bands of (RMSE / mean)^2)``.
+
+    Args:
+        prediction: ``[..., C, H, W]``, ``[C, H, W]`` or ``[H, W]`` in physical units.
+        target: the same shape.
+        ratio: ``h / l``, the fine cell's side over the coarse one's: 1 / scale; needed.
+            torchmetrics takes its inverse under the same name.
+        mask: valid pixels.
+        reduction: ``"mean"``, ``"none"`` or ``"pooled"``.
+
+    Returns:
+        float64. A band whose target has mean 0 counts 0 when exact, else infinity; NaN without a
+        valid pixel.
+    """
+    return _scores.ergas(_tensor(prediction), _tensor(target), ratio, _mask(mask), reduction)
