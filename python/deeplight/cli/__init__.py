@@ -22,6 +22,7 @@ __all__ = ["app", "main"]
 COMMANDS = {
     "predict": "Super-resolve rasters with trained weights.",
     "train": "Train a network from a configuration file.",
+    "prepare": "Write what training reads of rasters into one file.",
     "study": "Train with one thing changed at a time, over several seeds.",
     "average": "Write the mean of several weights of one family.",
     "evaluate": "Score a super-resolved raster, or weights, against the truth.",

@@ -251,7 +251,11 @@ class InitialCard:
 
 
 def _contradiction(here: dict[str, Any], card: dict[str, Any], weights: str) -> str:
-    """The first band whose statistics lie far from the card's, as a sentence; else empty."""
+    """The first band whose statistics lie far from the card's, as a sentence; else empty.
+
+    Little ground varies less than a continent without being of another sensor: a small deviation
+    counts only where the whole range of values is as narrow.
+    """
     for band in range(here["bands"]):
         mean, std = here["mean"][band], here["std"][band]
         card_mean, card_std = card["mean"][band], card["std"][band]
@@ -262,7 +266,11 @@ def _contradiction(here: dict[str, Any], card: dict[str, Any], weights: str) -> 
                 f"{where} has mean {mean:g}, {card_mean:g} {card_text}, further than "
                 f"{_MEAN_IN_STDS:g} of its standard deviations ({card_std:g})"
             )
-        if not 1 / _STD_RATIO <= std / card_std <= _STD_RATIO:
+        ratio = std / card_std
+        if card["minimum"] and card["maximum"]:
+            spread, card_spread = (t["maximum"][band] - t["minimum"][band] for t in (here, card))
+            ratio = max(ratio, min(spread / card_spread, 1.0)) if card_spread > 0 else ratio
+        if not 1 / _STD_RATIO <= ratio <= _STD_RATIO:
             return (
                 f"{where} has standard deviation {std:g}, {card_std:g} {card_text}, a ratio "
                 f"outside 1/{_STD_RATIO:g} to {_STD_RATIO:g}"
