@@ -8,6 +8,10 @@
 #include <cmath>
 #include <cstdint>
 
+#ifdef __SSE2__
+#include <emmintrin.h>
+#endif
+
 namespace deeplight::kernels {
 
 /// Runs `body(begin, end)` over [begin, end) in one piece; the stand-in for a thread pool.
@@ -143,6 +147,16 @@ inline double lane_sum(const double* values, std::int64_t count) {
   }
   for (; i < count; ++i) lanes[i % 4] += values[i];
   return (lanes[0] + lanes[1]) + (lanes[2] + lanes[3]);
+}
+
+/// values[i] = sqrt(values[i]). std::sqrt may set errno, which keeps a compiler from vectorising
+/// it.
+inline void square_roots(double* values, std::int64_t count) {
+  std::int64_t i = 0;
+#ifdef __SSE2__
+  for (; i + 2 <= count; i += 2) _mm_storeu_pd(values + i, _mm_sqrt_pd(_mm_loadu_pd(values + i)));
+#endif
+  for (; i < count; ++i) values[i] = std::sqrt(values[i]);
 }
 
 }  // namespace deeplight::kernels

@@ -75,6 +75,16 @@ struct WindowRule {
   }
 };
 
+/// Raises unless the image is a real, not empty tensor of at least two dimensions.
+void check_image(const char* metric, const at::Tensor& image);
+
+/// Number and shape of a batch of images; pooled: one.
+struct ImageBatch {
+  std::int64_t images = 1;
+  std::vector<std::int64_t> shape;
+};
+ImageBatch image_batch(const at::Tensor& image, Reduction reduction);
+
 /// Raises unless the rule makes sense and the image [..., H, W] holds at least one window.
 void check_window(const WindowRule& rule, const at::Tensor& image);
 

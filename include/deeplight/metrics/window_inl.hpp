@@ -16,6 +16,24 @@
 
 namespace deeplight::metrics::detail {
 
+DEEPLIGHT_INLINE void check_image(const char* metric, const at::Tensor& image) {
+  require(image.defined(), metric, ": an image is needed");
+  require(image.dim() >= 2, metric, ": images have at least two dimensions [H, W], got ",
+          image.sizes());
+  require(image.numel() > 0, metric, ": images must not be empty, got ", image.sizes());
+  require(!image.is_complex(), metric, ": images must be real");
+}
+
+DEEPLIGHT_INLINE ImageBatch image_batch(const at::Tensor& image, Reduction reduction) {
+  ImageBatch batch;
+  for (std::int64_t i = 0; i < image.dim() - image_dimensions(image); ++i) {
+    batch.shape.push_back(image.size(i));
+    batch.images *= image.size(i);
+  }
+  if (reduction == Reduction::pooled) batch.images = 1;
+  return batch;
+}
+
 DEEPLIGHT_INLINE void check_window(const WindowRule& rule, const at::Tensor& image) {
   const char* metric = rule.metric;
   const bool reflect = rule.padding == WindowPadding::reflect;
@@ -83,13 +101,7 @@ DEEPLIGHT_INLINE at::Tensor empty_map(const WindowRule& rule, const at::Tensor& 
 
 DEEPLIGHT_INLINE at::Tensor reduce_windows(const WindowSums& sums, const at::Tensor& image,
                                            Reduction reduction) {
-  std::vector<std::int64_t> batch_shape;
-  std::int64_t images = 1;
-  for (std::int64_t i = 0; i < image.dim() - image_dimensions(image); ++i) {
-    batch_shape.push_back(image.size(i));
-    images *= image.size(i);
-  }
-  if (reduction == Reduction::pooled) images = 1;
+  const auto [images, batch_shape] = image_batch(image, reduction);
   const std::int64_t per_image = static_cast<std::int64_t>(sums.sums.size()) / images;
   at::Tensor scores = at::empty({images}, at::kDouble), count = at::empty({images}, at::kDouble);
   for (std::int64_t i = 0; i < images; ++i) {
@@ -105,13 +117,7 @@ DEEPLIGHT_INLINE at::Tensor reduce_windows(const WindowSums& sums, const at::Ten
 
 DEEPLIGHT_INLINE at::Tensor reduce_map(const at::Tensor& values, const at::Tensor& counted,
                                        const at::Tensor& image, Reduction reduction) {
-  std::vector<std::int64_t> batch_shape;
-  std::int64_t images = 1;
-  for (std::int64_t i = 0; i < image.dim() - image_dimensions(image); ++i) {
-    batch_shape.push_back(image.size(i));
-    images *= image.size(i);
-  }
-  if (reduction == Reduction::pooled) images = 1;
+  const auto [images, batch_shape] = image_batch(image, reduction);
   at::Tensor rows = values.reshape({images, -1});
   at::Tensor count = rows.new_full({images}, static_cast<double>(rows.size(1)));
   if (counted.defined()) {
