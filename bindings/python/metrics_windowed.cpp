@@ -7,7 +7,11 @@
 //
 //   ssim(prediction, target, data_range, options="{}", mask=None, where=None, reduction="mean")
 //   uiqi(prediction, target, options="{}", mask=None, where=None, reduction="mean")
-//   window_defaults(name) -> JSON of the options' defaults, name one of "ssim", "uiqi"
+//   ms_ssim(prediction, target, data_range, options="{}", mask=None, reduction="mean")
+//   gradient_error(prediction, target, options="{}", mask=None, where=None, reduction="mean")
+//   piqe(image, options="{}", mask=None, where=None, reduction="mean")
+//   entropy(image, data_range, options="{}", mask=None, reduction="mean")
+//   average_gradient(image, mask=None, where=None, reduction="mean"), laplacian_variance(the same)
 //
 // Accumulators, for images in blocks that overlap by `overlap` rows and columns:
 //   SsimAccumulator(data_range, options="{}"), UiqiAccumulator(options="{}")
@@ -17,6 +21,10 @@
 
 #include <pybind11/stl.h>
 
+#include "deeplight/metrics/gradient_error.hpp"
+#include "deeplight/metrics/ms_ssim.hpp"
+#include "deeplight/metrics/piqe.hpp"
+#include "deeplight/metrics/sharpness.hpp"
 #include "deeplight/metrics/ssim.hpp"
 #include "deeplight/metrics/uiqi.hpp"
 
@@ -92,6 +100,68 @@ void bind_metrics_windowed(py::module_& module) {
       py::arg("prediction"), py::arg("target"), py::arg("options") = "{}",
       py::arg("mask") = py::none(), py::arg("where") = py::none(), py::arg("reduction") = "mean",
       py::call_guard<py::gil_scoped_release>());
+
+  scores.def(
+      "ms_ssim",
+      [](const at::Tensor& prediction, const at::Tensor& target, std::optional<double> data_range,
+         const std::string& json, const Optional& mask, const std::string& reduction) {
+        auto options = parse_options<metrics::MsSsimOptions>(json);
+        options.data_range = data_range;
+        options.mask = mask;
+        options.reduction = enum_from_string<metrics::Reduction>(reduction);
+        return metrics::ms_ssim(prediction, target, options);
+      },
+      py::arg("prediction"), py::arg("target"), py::arg("data_range"), py::arg("options") = "{}",
+      py::arg("mask") = py::none(), py::arg("reduction") = "mean",
+      py::call_guard<py::gil_scoped_release>());
+  scores.def(
+      "gradient_error",
+      [](const at::Tensor& prediction, const at::Tensor& target, const std::string& options,
+         const Optional& mask, const Optional& where, const std::string& reduction) {
+        return metrics::gradient_error(
+            prediction, target,
+            windowed_options<metrics::GradientErrorOptions>(options, mask, where, reduction));
+      },
+      py::arg("prediction"), py::arg("target"), py::arg("options") = "{}",
+      py::arg("mask") = py::none(), py::arg("where") = py::none(), py::arg("reduction") = "mean",
+      py::call_guard<py::gil_scoped_release>());
+  scores.def(
+      "piqe",
+      [](const at::Tensor& image, const std::string& options, const Optional& mask,
+         const Optional& where, const std::string& reduction) {
+        return metrics::piqe(
+            image, windowed_options<metrics::PiqeOptions>(options, mask, where, reduction));
+      },
+      py::arg("image"), py::arg("options") = "{}", py::arg("mask") = py::none(),
+      py::arg("where") = py::none(), py::arg("reduction") = "mean",
+      py::call_guard<py::gil_scoped_release>());
+  scores.def(
+      "entropy",
+      [](const at::Tensor& image, std::optional<double> data_range, const std::string& json,
+         const Optional& mask, const std::string& reduction) {
+        auto options = parse_options<metrics::EntropyOptions>(json);
+        options.data_range = data_range;
+        options.mask = mask;
+        options.reduction = enum_from_string<metrics::Reduction>(reduction);
+        return metrics::entropy(image, options);
+      },
+      py::arg("image"), py::arg("data_range"), py::arg("options") = "{}",
+      py::arg("mask") = py::none(), py::arg("reduction") = "mean",
+      py::call_guard<py::gil_scoped_release>());
+  const auto local = [&scores](const char* name, auto score) {
+    scores.def(
+        name,
+        [score](const at::Tensor& image, const Optional& mask, const Optional& where,
+                const std::string& reduction) {
+          return score(image, {.mask = mask,
+                               .where = where,
+                               .reduction = enum_from_string<metrics::Reduction>(reduction)});
+        },
+        py::arg("image"), py::arg("mask") = py::none(), py::arg("where") = py::none(),
+        py::arg("reduction") = "mean", py::call_guard<py::gil_scoped_release>());
+  };
+  local("average_gradient", &metrics::average_gradient);
+  local("laplacian_variance", &metrics::laplacian_variance);
 
   accumulator<metrics::SsimAccumulator>(scores, "SsimAccumulator")
       .def(py::init([](std::optional<double> data_range, const std::string& options) {
