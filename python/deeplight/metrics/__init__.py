@@ -12,3 +12,12 @@ from deeplight.metrics.light import *  # noqa: F403
 from deeplight.metrics.light import __all__ as _light
 
 __all__ = [*_general, *_light]
+
+
+def __getattr__(name: str) -> object:
+    """``deeplight.metrics.classes`` on first use: it brings torchmetrics, which is optional."""
+    if name == "classes":
+        import importlib
+
+        return importlib.import_module("deeplight.metrics.classes")
+    raise AttributeError(f"module 'deeplight.metrics' has no attribute {name!r}")

@@ -1,0 +1,79 @@
+"""The torchmetrics classes equal the pooled functions, in collections and merged."""
+
+import pickle
+
+import torch
+import torch.distributed as dist
+import torch.multiprocessing as mp
+from torchmetrics import MetricCollection
+
+from deeplight import metrics
+from deeplight.metrics import classes
+
+
+def expected(p, t):
+    pooled = {"reduction": "pooled"}
+    return {
+        "Psnr": metrics.psnr(p, t, data_range=255, **pooled),
+        "Rmse": metrics.rmse(p, t, **pooled),
+        "Cc": metrics.cc(p, t, **pooled),
+        "R2": metrics.r2(p, t, **pooled),
+        "LitF1": metrics.lit_f1(p, t, threshold=0.5, **pooled),
+    }
+
+
+def collection():
+    return MetricCollection(
+        [classes.Psnr(255), classes.Rmse(), classes.Cc(), classes.R2(), classes.LitF1(0.5)]
+    )
+
+
+def test_collection_equals_pooled_functions():
+    torch.manual_seed(0)
+    p, t = torch.rand(4, 1, 9, 11), torch.rand(4, 1, 9, 11)
+    scores = collection()
+    scores.update(t[:1], t[:1])  # identical first: states that agree by chance must not be shared
+    for i in range(4):
+        scores.update(p[i : i + 1], t[i : i + 1])
+    want = expected(torch.cat([t[:1], p]), torch.cat([t[:1], t]))
+    for name, value in scores.compute().items():
+        torch.testing.assert_close(value, want[name], rtol=1e-12, atol=1e-14)
+    scores.reset()
+    assert scores["Rmse"].compute().isnan()
+
+
+def test_merge_and_pickle():
+    p, t = torch.rand(2, 1, 9, 11), torch.rand(2, 1, 9, 11)
+    first, second = classes.Cc(), classes.Cc()
+    first.update(p[0], t[0])
+    second.update(p[1], t[1])
+    first = pickle.loads(pickle.dumps(first))
+    first.merge(second)
+    want = metrics.cc(p, t, reduction="pooled")
+    torch.testing.assert_close(first.compute(), want, rtol=1e-12, atol=1e-14)
+
+
+def _worker(rank, store, results):
+    torch.set_num_threads(1)
+    dist.init_process_group("gloo", init_method=f"file://{store}", rank=rank, world_size=2)
+    p, t = _images()
+    scores = collection()
+    scores.update(p[rank::2], t[rank::2])
+    results[rank] = {name: value.item() for name, value in scores.compute().items()}
+    dist.destroy_process_group()
+
+
+def _images():
+    generator = torch.Generator().manual_seed(3)
+    return (torch.rand(5, 1, 9, 11, generator=generator) for _ in range(2))
+
+
+def test_two_processes_give_the_value_of_the_whole(tmp_path):
+    with mp.Manager() as manager:
+        results = manager.dict()
+        mp.spawn(_worker, args=(str(tmp_path / "store"), results), nprocs=2)
+        both = [results[0], results[1]]
+    want = expected(*_images())
+    for got in both:
+        for name, value in got.items():
+            assert abs(value - want[name].item()) < 1e-12
