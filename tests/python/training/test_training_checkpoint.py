@@ -1,6 +1,5 @@
-"""Schedules, and checkpoints that are whole or not there."""
+"""Checkpoints that are whole or not there."""
 
-import itertools
 import os
 
 import pytest
@@ -8,20 +7,11 @@ import torch
 
 from deeplight.training.checkpoint import (
     Checkpoint,
+    first_difference,
     read_checkpoint,
     write_atomically,
     write_checkpoint,
 )
-from deeplight.training.schedule import warmup_cosine
-
-
-def test_schedule():
-    factors = [warmup_cosine(step, 100, 10, 0.02) for step in range(100)]
-    assert factors[0] == pytest.approx(0.1)
-    assert factors[9] == 1
-    assert factors[-1] == pytest.approx(0.02)
-    assert factors[54] == pytest.approx(0.51, abs=0.02)
-    assert all(a >= b for a, b in itertools.pairwise(factors[9:]))
 
 
 def test_checkpoint_round_trip_and_damage(tmp_path):
@@ -48,3 +38,17 @@ def test_a_failed_write_leaves_the_old_file_alone(tmp_path, monkeypatch):
         write_atomically(path, b"new")
     assert path.read_bytes() == b"old"
     assert [p.name for p in tmp_path.iterdir()] == ["file"]
+
+
+@pytest.mark.parametrize(
+    ("here", "there", "difference"),
+    [
+        ({"a": 1, "b": {"c": [1, 2]}}, {"a": 1, "b": {"c": [1, 2]}}, None),
+        ({"a": 1, "b": {"c": [1, 2]}}, {"a": 1, "b": {"c": [1, 3]}}, ("b.c[1]", 2, 3)),
+        ({"a": {"x": 1}}, {"a": {}}, ("a.x", 1, None)),
+        ({}, {"a": {"x": 1}}, ("a", None, {"x": 1})),
+        ({"a": [1]}, {"a": [1, 2]}, ("a", [1], [1, 2])),
+    ],
+)
+def test_the_first_difference_of_two_tables(here, there, difference):
+    assert first_difference(here, there) == difference
