@@ -1,6 +1,6 @@
 """Scores that accumulate, as torchmetrics: ``update``, ``compute``, ``reset``, ``merge``.
 
-Needs torchmetrics; the classes work inside ``MetricCollection``; processes are joined on ``compute``.
+Needs torchmetrics. The classes work inside ``MetricCollection`` and join processes on ``compute``.
 The value is that of ``reduction="pooled"`` over everything that was given: batches, tiles and
 processes count as one image. The state is that of the native accumulator.
 
