@@ -1,3 +1,5 @@
 // The raster engine, compiled once.
 #include "deeplight/infer/predict_inl.hpp"
+#include "deeplight/infer/raster_scores_inl.hpp"
+#include "deeplight/infer/score_rasters_inl.hpp"
 #include "deeplight/infer/self_ensemble_inl.hpp"

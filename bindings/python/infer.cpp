@@ -7,11 +7,13 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <tuple>
 #include <utility>
 #include <vector>
 
 #include "bindings.hpp"
 #include "deeplight/infer/predict.hpp"
+#include "deeplight/infer/score_rasters.hpp"
 
 namespace deeplight::python {
 namespace {
@@ -68,6 +70,42 @@ py::dict run(const std::shared_ptr<Network>& network, const std::string& card,
                   "seconds"_a = report.seconds);
 }
 
+using WindowTuple = std::tuple<std::int64_t, std::int64_t, std::int64_t, std::int64_t>;
+
+py::dict score(const Path& truth, const std::vector<std::pair<std::string, Path>>& predictions,
+               std::optional<double> data_range, const std::optional<Path>& low_resolution,
+               std::int64_t scale, double lit_threshold, const std::optional<WindowTuple>& window,
+               bool everything, const std::optional<Path>& error_map, std::int64_t block_pixels,
+               const py::object& progress) {
+  ScoreRequest request;
+  request.truth = truth;
+  request.predictions = predictions;
+  request.low_resolution = low_resolution;
+  request.scores = {data_range, lit_threshold, scale, everything};
+  if (window) {
+    const auto [row, column, rows, columns] = *window;
+    request.window = Window{row, column, rows, columns};
+  }
+  request.error_map = error_map;
+  request.block_pixels = block_pixels;
+  request.progress = with_signals(progress);
+  ScoreReport report;
+  {
+    const py::gil_scoped_release release;
+    report = score_rasters(request);
+  }
+  py::list rasters;
+  for (const ScoredRaster& raster : report.rasters) {
+    py::dict scores;
+    for (const auto& [key, value] : raster.scores) scores[key.c_str()] = value;
+    rasters.append(
+        py::dict("name"_a = raster.name, "scores"_a = scores, "missing"_a = raster.missing));
+  }
+  return py::dict("rows"_a = report.rows, "columns"_a = report.columns, "valid"_a = report.valid,
+                  "lit"_a = report.lit, "truth_maximum"_a = report.truth_maximum,
+                  "rasters"_a = rasters, "seconds"_a = report.seconds);
+}
+
 }  // namespace
 
 void bind_infer(py::module_& module) {
@@ -76,6 +114,13 @@ void bind_infer(py::module_& module) {
              "nodata"_a = py::none(), "self_ensemble"_a = false, "overwrite"_a = false,
              "compression"_a = "deflate", "progress"_a = py::none(),
              "Super-resolves rasters; `card` is JSON text, `guides` are (name, path) pairs and\n"
+             "`progress(done, total)` may return False to cancel. Gives the report as plain data.");
+  module.def("score_rasters", &score, "truth"_a, "predictions"_a, py::kw_only(),
+             "data_range"_a = py::none(), "low_resolution"_a = py::none(), "scale"_a = 0,
+             "lit_threshold"_a = 0.0, "window"_a = py::none(), "everything"_a = false,
+             "error_map"_a = py::none(), "block_pixels"_a = ScoreRequest{}.block_pixels,
+             "progress"_a = py::none(),
+             "Scores rasters by blocks of rows; `predictions` are (name, path) pairs and\n"
              "`progress(done, total)` may return False to cancel. Gives the report as plain data.");
 }
 

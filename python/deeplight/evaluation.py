@@ -7,7 +7,7 @@ table owes anything to the pixels it was judged on.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ __all__ = [
     "Image",
     "check_same_extent",
     "compare",
+    "compare_files",
     "read_image",
     "score",
 ]
@@ -156,12 +157,10 @@ def compare(
     missing = {n: int((truth.valid & ~i.valid).sum()) for n, i in images.items()}
     for name, count in missing.items():
         if count:
-            notes.append(
-                f"{name} has no value at {count} of the truth's pixels; no row counts them"
-            )
+            notes.append(_missing_note(name, count))
     peak = float(truth.values[truth.valid].max()) if truth.valid.any() else 0.0
     if peak > data_range:
-        notes.append(f"the truth reaches {peak:g}, above the data range of {data_range:g}")
+        notes.append(_range_note(peak, data_range))
     if not valid.any():
         raise ValueError("no pixel is valid in the truth and in every candidate")
     columns = columns_of(everything)
@@ -187,8 +186,78 @@ def compare(
         data_range=data_range,
         lit_threshold=lit_threshold,
         valid_share=float(valid.double().mean()),
-        lit_share=float(lit.sum() / valid.sum()),
+        lit_share=int(lit.sum()) / int(valid.sum()),
         low_resolution=low,
         notes=notes,
         columns=columns,
     )
+
+
+def compare_files(
+    truth: str | Path,
+    candidates: Mapping[str, str | Path],
+    *,
+    data_range: float,
+    low_resolution: str | Path | None = None,
+    scale: int | None = None,
+    lit_threshold: float = 0.0,
+    window: tuple[int, int, int, int] | None = None,
+    everything: bool = False,
+    error_map: str | Path | None = None,
+    progress: Callable[[int, int], bool | None] | None = None,
+) -> ScoreTable:
+    """:func:`compare` of rasters of any size: read by blocks, valued as whole images.
+
+    Args:
+        truth: the fine raster.
+        candidates: name -> raster on the truth's grid.
+        data_range: peak of the units.
+        low_resolution: adds the bicubic rows.
+        scale: the integer factor; that of the sizes when None.
+        lit_threshold: lit pixels are those with truth above it.
+        window: (row, column, rows, columns) of the truth to score; the whole when None.
+        everything: all of ``COLUMNS`` instead of those that matter most.
+        error_map: raster to write, first candidate - truth; replaced where it exists.
+        progress: called with rows done and in all; False cancels.
+
+    Raises:
+        OSError: a file is missing, or the error map cannot be written.
+        ValueError: rasters on different grids, a damaged file, no valid pixel.
+    """
+    result = _native.score_rasters(
+        truth,
+        list(candidates.items()),
+        data_range=data_range,
+        low_resolution=low_resolution,
+        scale=scale or 0,
+        lit_threshold=lit_threshold,
+        window=window,
+        everything=everything,
+        error_map=error_map,
+        progress=progress,
+    )
+    columns = columns_of(everything)
+    notes = [_missing_note(r["name"], r["missing"]) for r in result["rasters"] if r["missing"]]
+    if result["truth_maximum"] > data_range:
+        notes.append(_range_note(result["truth_maximum"], data_range))
+    return ScoreTable(
+        rows={
+            r["name"]: {c.key: r["scores"].get(c.key, float("nan")) for c in columns}
+            for r in result["rasters"]
+        },
+        columns=columns,
+        shape=(result["rows"], result["columns"]),
+        data_range=data_range,
+        lit_threshold=lit_threshold,
+        valid_share=result["valid"] / (result["rows"] * result["columns"]),
+        lit_share=result["lit"] / result["valid"],
+        notes=notes,
+    )
+
+
+def _missing_note(name: str, count: int) -> str:
+    return f"{name} has no value at {count} of the truth's pixels; no row counts them"
+
+
+def _range_note(peak: float, data_range: float) -> str:
+    return f"the truth reaches {peak:g}, above the data range of {data_range:g}"

@@ -14,6 +14,7 @@ from typing import Any
 import torch
 
 from deeplight import metrics
+from deeplight._native import metrics as _scores
 
 __all__ = [
     "COLUMNS",
@@ -95,17 +96,71 @@ def _plain(function: Callable[..., Any], lit: bool = False) -> Callable[[Pair], 
     return compute
 
 
-#: Every score. A new one is one more entry.
+def _uiqi(lit: bool = False) -> Callable[[Pair], Any]:
+    def compute(pair: Pair) -> Any:
+        if min(pair.truth.shape[-2:]) < 8:
+            return math.nan
+        where = pair.lit if lit else None
+        return _scores.uiqi(pair.prediction, pair.truth, mask=pair.valid, where=where)
+
+    return compute
+
+
+def _image_sam(lit: bool = False) -> Callable[[Pair], Any]:
+    def compute(pair: Pair) -> Any:
+        mask = pair.valid_lit if lit else pair.valid
+        return _scores.sam(pair.prediction, pair.truth, vectors="image", mask=mask)
+
+    return compute
+
+
+def _ergas(pair: Pair) -> Any:
+    if pair.scale is None:
+        return math.nan
+    return _scores.ergas(pair.prediction, pair.truth, ratio=1 / pair.scale, mask=pair.valid)
+
+
+def _lit_share(function: Callable[..., Any]) -> Callable[[Pair], Any]:
+    def compute(pair: Pair) -> Any:
+        return function(pair.prediction, pair.truth, threshold=pair.lit_threshold, mask=pair.valid)
+
+    return compute
+
+
+def _more(key: str, label: str, digits: int, group: str, compute: Any, best: str) -> Column:
+    return Column(key, label, digits, group, compute, best, shown=False)
+
+
+_ALL, _LIT, _LIGHT = "all pixels", "lit pixels", "light"
+
+#: Every score, in the order of the table. A new one is one more entry here and, to be streamed, in
+#: infer/raster_scores_inl.hpp.
 COLUMNS = (
-    Column("psnr", "PSNR", 2, "all pixels", _ranged(metrics.psnr)),
-    Column("ssim", "SSIM", 4, "all pixels", _windowed(metrics.ssim, 11)),
-    Column("rmse", "RMSE", 3, "all pixels", _plain(metrics.rmse), "low"),
-    Column("cc", "CC", 4, "all pixels", _plain(metrics.cc)),
-    Column("light", "light", 3, "light", _plain(metrics.total_light_ratio), "one"),
-    Column("lit_psnr", "lit PSNR", 2, "lit pixels", _ranged(metrics.psnr, lit=True)),
-    Column("lit_ssim", "lit SSIM", 4, "lit pixels", _windowed(metrics.ssim, 11, lit=True)),
-    Column("lit_rmse", "lit RMSE", 3, "lit pixels", _plain(metrics.rmse, lit=True), "low"),
-    Column("lit_cc", "lit CC", 4, "lit pixels", _plain(metrics.cc, lit=True)),
+    Column("psnr", "PSNR", 2, _ALL, _ranged(metrics.psnr)),
+    Column("ssim", "SSIM", 4, _ALL, _windowed(metrics.ssim, 11)),
+    _more("uiqi", "UIQI", 4, _ALL, _uiqi(), "high"),
+    Column("rmse", "RMSE", 3, _ALL, _plain(metrics.rmse), "low"),
+    _more("mae", "MAE", 3, _ALL, _plain(_scores.mae), "low"),
+    _more("bias", "bias", 3, _ALL, _plain(_scores.bias), "zero"),
+    _more("rsd", "RSD", 4, _ALL, _plain(_scores.rsd), "low"),
+    _more("r2", "R2", 4, _ALL, _plain(_scores.r2), "high"),
+    Column("cc", "CC", 4, _ALL, _plain(metrics.cc)),
+    _more("sam", "SAM (image)", 4, _ALL, _image_sam(), "low"),
+    _more("ergas", "ERGAS", 3, _ALL, _ergas, "low"),
+    Column("light", "light", 3, _LIGHT, _plain(metrics.total_light_ratio), "one"),
+    _more("lit_precision", "lit precision", 4, _LIGHT, _lit_share(_scores.lit_precision), "high"),
+    _more("lit_recall", "lit recall", 4, _LIGHT, _lit_share(_scores.lit_recall), "high"),
+    _more("lit_f1", "lit F1", 4, _LIGHT, _lit_share(_scores.lit_f1), "high"),
+    Column("lit_psnr", "lit PSNR", 2, _LIT, _ranged(metrics.psnr, lit=True)),
+    Column("lit_ssim", "lit SSIM", 4, _LIT, _windowed(metrics.ssim, 11, lit=True)),
+    _more("lit_uiqi", "lit UIQI", 4, _LIT, _uiqi(lit=True), "high"),
+    Column("lit_rmse", "lit RMSE", 3, _LIT, _plain(metrics.rmse, lit=True), "low"),
+    _more("lit_mae", "lit MAE", 3, _LIT, _plain(_scores.mae, lit=True), "low"),
+    _more("lit_bias", "lit bias", 3, _LIT, _plain(_scores.bias, lit=True), "zero"),
+    _more("lit_rsd", "lit RSD", 4, _LIT, _plain(_scores.rsd, lit=True), "low"),
+    _more("lit_r2", "lit R2", 4, _LIT, _plain(_scores.r2, lit=True), "high"),
+    Column("lit_cc", "lit CC", 4, _LIT, _plain(metrics.cc, lit=True)),
+    _more("lit_sam", "lit SAM (image)", 4, _LIT, _image_sam(lit=True), "low"),
 )
 
 

@@ -15,6 +15,7 @@ from deeplight.cli.predict import parse_guides
 
 if TYPE_CHECKING:
     from deeplight.evaluation import Image
+    from deeplight.score_table import ScoreTable
 
 
 def evaluate(
@@ -74,6 +75,10 @@ def evaluate(
     everything: Annotated[
         bool, typer.Option("--all", help="Every score instead of those that matter most.")
     ] = False,
+    stream: Annotated[
+        bool,
+        typer.Option("--stream", help="Read by blocks, for rasters larger than memory."),
+    ] = False,
     csv_path: Annotated[Path | None, typer.Option("--csv", help="The table as a CSV file.")] = None,
     as_json: Annotated[
         bool, typer.Option("--json", help='Machine-readable; NaN is null, infinity is "inf".')
@@ -89,11 +94,9 @@ def evaluate(
     On night lights most pixels are dark, and an all-dark image scores well over all pixels: read
     the lit columns and the light ratio.
     """
-    from deeplight import evaluation
+    from deeplight import _native, evaluation
     from deeplight.cli.evaluate_output import (
         draw_comparison,
-        print_comparison,
-        write_csv,
         write_error_map,
         write_evaluation_report,
     )
@@ -110,6 +113,8 @@ def evaluate(
         raise WrongUseError("--weights needs --low-resolution and --truth")
     if ridge is not None and low_resolution is None:
         raise WrongUseError("--ridge needs --low-resolution")
+    if stream:
+        _check_stream(weights, ridge, picture, report)
     guides = parse_guides(guide or [])
     part = _window(window)
     outputs = [path for path in (picture, csv_path, error_map, report) if path is not None]
@@ -121,13 +126,29 @@ def evaluate(
         with wrong_use():
             check_picture_path(picture or "report.png")
 
+    if stream:
+        assert prediction is not None
+        table = evaluation.compare_files(
+            truth,
+            {"ours": prediction},
+            data_range=_data_range(data_range, _native.raster_info(truth)),
+            low_resolution=low_resolution,
+            scale=scale,
+            lit_threshold=lit_threshold,
+            window=part,
+            everything=everything,
+            error_map=error_map,
+        )
+        _print(table, csv_path, as_json)
+        return
+
     truth_image = evaluation.read_image(truth)
     low = None
     if low_resolution is not None:
         low = evaluation.read_image(low_resolution)
         scale = scale or max(1, round(truth_image.info.grid.columns / low.info.grid.columns))
         evaluation.check_same_extent(low.info, truth_image.info, "truth", scale)
-    peak = _data_range(data_range, truth_image)
+    peak = _data_range(data_range, truth_image.info)
 
     candidates = {}
     if prediction is not None:
@@ -158,8 +179,6 @@ def evaluate(
         window=part,
         everything=everything,
     )
-    if csv_path is not None:
-        write_csv(comparison, csv_path)
     if error_map is not None:
         write_error_map(comparison, error_map, window=part)
     if picture is not None:
@@ -169,10 +188,27 @@ def evaluate(
         if low_resolution is not None:
             facts["Low resolution"] = str(low_resolution)
         write_evaluation_report(comparison, report, facts, part)
+    _print(comparison, csv_path, as_json)
+
+
+def _print(table: ScoreTable, csv_path: Path | None, as_json: bool) -> None:
+    from deeplight.cli.evaluate_output import print_comparison, write_csv
+
+    if csv_path is not None:
+        write_csv(table, csv_path)
     if as_json:
-        typer.echo(json.dumps(comparison.as_dict(), indent=2, allow_nan=False))
+        typer.echo(json.dumps(table.as_dict(), indent=2, allow_nan=False))
     else:
-        print_comparison(comparison)
+        print_comparison(table)
+
+
+def _check_stream(
+    weights: str | None, ridge: Path | None, picture: Path | None, report: Path | None
+) -> None:
+    held = {"--weights": weights, "--ridge": ridge, "--picture": picture, "--report": report}
+    for name, value in held.items():
+        if value is not None:
+            raise WrongUseError(f"{name} holds rasters in memory; leave it or --stream out")
 
 
 def _check_outputs(outputs: list[Path], inputs: list[Path]) -> None:
@@ -207,12 +243,12 @@ def _window(text: str | None) -> tuple[int, int, int, int] | None:
     return row, column, rows, columns
 
 
-def _data_range(given: float | None, truth: Image) -> float:
+def _data_range(given: float | None, truth: Any) -> float:
     if given is not None:
         if not (math.isfinite(given) and given > 0):
             raise WrongUseError(f"--data-range must be finite and above 0, got {given}")
         return given
-    dtype = truth.info.bands[0].dtype
+    dtype = truth.bands[0].dtype
     if dtype.lower() in ("byte", "uint8"):
         return 255.0
     raise WrongUseError(

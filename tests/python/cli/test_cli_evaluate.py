@@ -112,6 +112,24 @@ def test_error_map_lies_on_the_truth_and_keeps_nodata(folder, capsys):
     assert json.loads(out)["rows"][0]["rmse"] == pytest.approx(rmse)
 
 
+def test_streaming_prints_the_same(folder, capsys):
+    same = ("holes.tif", "hr.tif", "-l", "lr.tif", "--all", "--error-map", "e.tif", "--json")
+    results, errors = [], []
+    for options in ((), ("--stream",)):
+        code, out, err = run(capsys, *same, *options)
+        assert (code, err) == (0, "")
+        results.append(json.loads(out))
+        errors.append(_native.Raster("e.tif").read())
+    for rows in zip(*(result.pop("rows") for result in results), strict=True):
+        assert list(rows[0]) == list(rows[1])
+        for key, value in rows[0].items():
+            close = value if isinstance(value, str) else pytest.approx(value, rel=1e-12, abs=1e-12)
+            assert rows[1][key] == close, key
+    assert results[0] == results[1]
+    for a, b in zip(*errors, strict=True):
+        assert np.array_equal(a, b)
+
+
 class Page(html.parser.HTMLParser):
     """What a browser would fetch, and the cells of the table."""
 
@@ -223,6 +241,9 @@ def test_ridge_row(folder, capsys):
         (["sr.tif", "hr.tif", "--window", "1,2,3"], 2, "ROW,COLUMN,ROWS,COLUMNS, got '1,2,3'"),
         (["sr.tif", "hr.tif", "--window", "60,0,8,8"], 1, "leaves the truth of 64x96"),
         (["sr.tif", "hr.tif", "--csv", "none/t.csv"], 2, "folder of 'none/t.csv' does not exist"),
+        (["sr.tif", "hr.tif", "--stream", "--report", "r.html"], 2, "leave it or --stream out"),
+        (["moved.tif", "hr.tif", "--stream"], 1, "the prediction (moved.tif) covers"),
+        (["sr.tif", "radiance.tif", "--stream"], 2, "--data-range is needed: the truth is"),
         (["sr.tif", "hr.tif", "--error-map", "sr.tif"], 2, "sr.tif is an input or another output"),
         (["sr.tif", "hr.tif", "--report", "./hr.tif"], 2, "hr.tif is an input or another output"),
         (["sr.tif", "hr.tif", "--csv", "a", "--report", "a"], 2, "a is an input or another"),
