@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from deeplight.cli.errors import WrongUseError, wrong_use
+from deeplight.cli.settings import setting
 
 __all__ = ["prepare"]
 
@@ -19,6 +20,10 @@ def prepare(
     output: Annotated[Path, typer.Option("--output", "-o", help="The file, .safetensors.")],
     data: Annotated[
         Path | None, typer.Option("--data", help="Folder of the rasters, instead of data.root.")
+    ] = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="A key of the configuration; repeatable."),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Machine-readable, one object.")] = False,
 ) -> None:
@@ -30,15 +35,17 @@ def prepare(
 
     [dim]$ deeplight train CONFIG.toml --prepared prepared.safetensors -o runs/mine[/dim]
 
-    The tables data, split and init of the configuration must stay as they were.
+    The tables data, split and init of the configuration must stay as they were; give --set to both.
     """
     if output.suffix != ".safetensors":
         raise WrongUseError(f"--output must end in .safetensors, got '{output}'")
     from deeplight.training import load_config, load_data
     from deeplight.training.prepared import save_prepared
 
-    overrides: dict[str, Any] = {} if data is None else {"data.root": str(data)}
     with wrong_use():
+        overrides: dict[str, Any] = dict(setting(text) for text in settings or [])
+        if data is not None:
+            overrides["data.root"] = str(data)
         configuration = load_config(config, overrides)
     prepared = load_data(configuration)
     for note in prepared.notes:

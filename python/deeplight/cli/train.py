@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import re
-import tomllib
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from deeplight.cli.errors import wrong_use
+from deeplight.cli.settings import setting
 
 if TYPE_CHECKING:
     from deeplight.training.loop import Trainer
@@ -75,7 +74,7 @@ def train(
         quiet = quiet or not world.main
         with world.together():
             with wrong_use():
-                overrides = dict(_setting(text) for text in settings or [])
+                overrides = dict(setting(text) for text in settings or [])
                 given = {
                     "run.steps": steps, "run.seed": seed, "init.weights": init,
                     "data.root": None if data is None else str(data),
@@ -94,25 +93,13 @@ def train(
             )
         if trainer.init_report is not None and not quiet:
             trainer.init_report.print()
+        for note in [] if quiet else trainer.data.notes:
+            typer.echo(f"note: {note}", err=True)
         with _Display(configuration.run.steps, quiet) as display:
             path = trainer.run(display.report)
         display.summarise(trainer, path)
         if world.main:
             print(path)
-
-
-def _setting(text: str) -> tuple[str, Any]:
-    """``run.steps=10`` as key and value; a word that is no TOML value is a string."""
-    key, equals, value = text.partition("=")
-    key, value = key.strip(), value.strip()
-    if not equals or not re.fullmatch(r"[A-Za-z_][\w.]*", key):
-        raise ValueError(f"--set takes KEY=VALUE, e.g. run.steps=10, got '{text}'")
-    try:
-        return key, tomllib.loads(f"value = {value}")["value"]
-    except tomllib.TOMLDecodeError:
-        if re.fullmatch(r"[\w./~-]+", value):
-            return key, value
-        raise ValueError(f"--set {key}: not a TOML value: {value or 'nothing'}") from None
 
 
 class _Display:

@@ -44,6 +44,7 @@ def card_of(trainer: Trainer) -> dict[str, Any]:
             "processes": trainer.world.size,
             "steps": trainer.step,
             "best_step": trainer.best.step,
+            "gain": data.gain,
             "init": trainer.init_report.as_dict() if trainer.init_report else {},
             "config": table,
         },

@@ -19,6 +19,7 @@ import safetensors
 import safetensors.torch
 import torch
 
+from deeplight.training.checkpoint import first_difference
 from deeplight.training.data import TrainingData
 from deeplight.training.schema import TrainingConfig
 from deeplight.training.split import PARTS, check_reach
@@ -94,8 +95,12 @@ def load_prepared(path: str | Path, config: TrainingConfig) -> TrainingData:
     except (safetensors.SafetensorError, ValueError) as error:
         raise ValueError(f"'{path}' is no readable prepared data: {error}") from error
     if described["digest"] != config.data_digest():
-        difference = _difference(described["tables"], _tables(config))
-        raise ValueError(f"'{path}' was prepared with other settings: {difference}; prepare again")
+        difference = first_difference(_tables(config), described["tables"])
+        key, here, there = difference or ("digest", config.data_digest(), described["digest"])
+        raise ValueError(
+            f"'{path}' was prepared with other settings: '{key}' is {json.dumps(there)} there and "
+            f"{json.dumps(here)} in the configuration; prepare again"
+        )
     data = TrainingData(
         guides={
             guide["name"]: tensors[f"guide/{guide['name']}"]
@@ -124,24 +129,6 @@ def _checksum(described: dict[str, Any], tensors: dict[str, torch.Tensor]) -> st
         digest.update(f"{name} {tensor.dtype} {list(tensor.shape)}".encode())
         digest.update(memoryview(tensor.numpy()).cast("B"))
     return digest.hexdigest()
-
-
-def _difference(prepared: Any, asked: Any, where: str = "") -> str:
-    """The first key that differs, as "key is A there and B here"; empty without one."""
-    if prepared == asked:
-        return ""
-    if isinstance(prepared, dict) and isinstance(asked, dict):
-        keys = [*asked, *(key for key in prepared if key not in asked)]
-        inner = [(prepared.get(key), asked.get(key), f"{where}.{key}" if where else key)
-                 for key in keys]  # fmt: skip
-    elif isinstance(prepared, list) and isinstance(asked, list) and len(prepared) == len(asked):
-        inner = [
-            (p, a, f"{where}[{i}]") for i, (p, a) in enumerate(zip(prepared, asked, strict=True))
-        ]
-    else:
-        there, here = (json.dumps(value) for value in (prepared, asked))
-        return f"'{where}' is {there} there and {here} in the configuration"
-    return next(text for item in inner if (text := _difference(*item)))
 
 
 @contextlib.contextmanager

@@ -6,12 +6,11 @@ Statistics are in float64 and see the training region only.
 from __future__ import annotations
 
 import json
-import math
 from typing import Any
 
 import torch
 
-from deeplight import _native
+from deeplight import _native, baselines
 from deeplight.training.schema import DataConfig, GuideConfig, InitConfig
 
 __all__ = [
@@ -61,7 +60,7 @@ def describe_light(data: DataConfig, values: torch.Tensor, path: str) -> dict[st
 def least_squares_gain(
     data: DataConfig, low: torch.Tensor, means: torch.Tensor, cells: torch.Tensor, path: str
 ) -> float:
-    """The g that minimises the sum of (g x - y)^2 over training cells.
+    """The gain of :func:`deeplight.baselines.least_squares_gain` over training cells.
 
     Args:
         data: of the configuration.
@@ -80,14 +79,10 @@ def least_squares_gain(
             "'data.gain' = 'least_squares' needs 'data.light' with transform 'linear' and mean 0, "
             f"got '{light.transform}' and {light.mean:g}"
         )
-    usable = low.isfinite() & means.isfinite() & cells
-    x, y = low[usable].double(), means[usable].double()
-    power = float(x.square().sum())
-    gain = float((x * y).sum()) / power if power > 0 else math.nan
-    if not gain > 0:
-        reason = f"is {gain:g}; it must be above 0" if power > 0 else "has no light to go by"
-        raise ValueError(f"the gain of '{path}' by least squares over the training region {reason}")
-    return gain
+    try:
+        return baselines.least_squares_gain(low[:, cells], means[:, cells])
+    except ValueError as error:
+        raise ValueError(f"low resolution '{path}' over the training region: {error}") from None
 
 
 def describe_guide(
