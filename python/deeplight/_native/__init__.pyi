@@ -12,7 +12,7 @@ from . import functional
 from . import losses
 from . import metrics
 from . import nn
-__all__: list[str] = ['BandInfo', 'Grid', 'ImageStatistics', 'Network', 'PatchBatch', 'PatchSampler', 'Preprocessor', 'Raster', 'RasterInfo', 'RasterWriter', 'Warp', 'align_guide', 'check_guide', 'check_split', 'create_model', 'functional', 'gaussian_kernel', 'gdal_version', 'has_raster', 'losses', 'masked_box_mean', 'metrics', 'needs_bigtiff', 'nn', 'point_spread', 'point_spread_kernel', 'predict', 'raster_info', 'read_card', 'read_safetensors', 'registered_networks', 'safetensors_bytes', 'safetensors_metadata', 'safetensors_sha256', 'simulate_low_resolution', 'tile_plan', 'validate_card', 'write_card', 'write_raster']
+__all__: list[str] = ['BandInfo', 'Grid', 'ImageStatistics', 'Network', 'PatchBatch', 'PatchSampler', 'Preprocessor', 'Raster', 'RasterInfo', 'RasterWriter', 'Warp', 'align_guide', 'check_guide', 'check_split', 'create_model', 'functional', 'gaussian_kernel', 'gdal_version', 'has_raster', 'losses', 'masked_box_mean', 'metrics', 'needs_bigtiff', 'nn', 'point_spread', 'point_spread_kernel', 'predict', 'raster_info', 'read_card', 'read_safetensors', 'registered_networks', 'safetensors_bytes', 'safetensors_metadata', 'safetensors_sha256', 'score_rasters', 'simulate_low_resolution', 'tile_plan', 'validate_card', 'write_card', 'write_raster']
 class Preprocessor:
     """
     Physical values <-> normalised units, as the JSON text of a card's 'preprocessing' says.
@@ -325,6 +325,11 @@ def safetensors_metadata(path: str) -> dict[str, str]:
 def safetensors_sha256(path: str) -> str:
     """
     Hash of a whole, valid safetensors file, as a card states it.
+    """
+def score_rasters(truth: os.PathLike | str | bytes, predictions: collections.abc.Sequence[tuple[str, os.PathLike | str | bytes]], *, data_range: typing.SupportsFloat | None = None, low_resolution: os.PathLike | str | bytes | None = None, scale: typing.SupportsInt = 0, lit_threshold: typing.SupportsFloat = 0.0, window: tuple[typing.SupportsInt, typing.SupportsInt, typing.SupportsInt, typing.SupportsInt] | None = None, everything: bool = False, error_map: os.PathLike | str | bytes | None = None, block_pixels: typing.SupportsInt = 2097152, progress: typing.Any = None) -> dict:
+    """
+    Scores rasters by blocks of rows; `predictions` are (name, path) pairs and
+    `progress(done, total)` may return False to cancel. Gives the report as plain data.
     """
 def simulate_low_resolution(target: torch.Tensor, scale: typing.SupportsInt, valid: torch.Tensor | None = None, kernel: torch.Tensor | None = None, saturation: typing.SupportsFloat = 0.0) -> torch.Tensor:
     """
