@@ -26,9 +26,9 @@ TARGET = Path(__file__).parents[1] / "tests/data/burundi"
 NOTICE = """\
 Two rasters cut for tests.
 
-  ntl_radiance     VIIRS night lights over Burundi, nW cm-2 sr-1, 15 arc seconds, EPSG:4326, nodata 0
-                   (outside the country, or unobserved): pixel rows {top} to {bottom} and columns
-                   {left} to {right} of a 520 x 445 raster, from float64 to float32.
+  ntl_radiance     VIIRS night lights over Burundi, nW cm-2 sr-1, 15 arc seconds, EPSG:4326,
+                   nodata 0 (outside the country, or unobserved): pixel rows {top} to {bottom} and
+                   columns {left} to {right} of a 520 x 445 raster, from float64 to float32.
                    Earth Observation Group / NOAA, public domain.
   population_250m  GHS-POP, persons per 250 m cell, Mollweide, float32: the same ground and {margin}
                    pixels around it, rows {p_top} to {p_bottom} and columns {p_left} to {p_right} of
