@@ -112,10 +112,6 @@ class Trainer:
         if config.split.context:
             check_reach(config.split, self.data.regions, self.data.margin, network.margin)
         self.init_report = initialise(network, config, self.data.preprocessing)
-        if config.run.checkpoint_activations:
-            if not hasattr(type(network), "checkpoint_activations"):
-                raise ValueError("'run.checkpoint_activations': this build's networks keep theirs")
-            network.checkpoint_activations = True
         layout = torch.channels_last if config.run.channels_last else torch.contiguous_format
         self.network = network.to(self.device).to(memory_format=layout)  # type: ignore[call-overload]
         self._step = TrainingStep(config, self.network, self.data, self.device, self.world)

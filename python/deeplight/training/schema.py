@@ -202,9 +202,8 @@ class RunConfig:
     """Length, precision and rhythm: ``[run]``. ``early_stopping`` counts validations; 0 is off.
 
     ``averaging`` is "ema" (decay ``ema``), "tail" (mean of the weights over the last
-    ``tail_share`` of the steps) or "none". ``checkpoint_activations`` computes activations again
-    in the backward pass instead of keeping them. ``self_ensemble`` validates with the eightfold
-    ensemble. ``deterministic`` lets only deterministic operators run.
+    ``tail_share`` of the steps) or "none". ``self_ensemble`` validates with the eightfold ensemble.
+    ``deterministic`` lets only deterministic operators run.
     """
 
     steps: int = 1200
@@ -215,7 +214,6 @@ class RunConfig:
     ema: float = 0.998
     tail_share: float = 0.25
     self_ensemble: bool = False
-    checkpoint_activations: bool = False
     deterministic: bool = False
     validate_every: int = 100
     checkpoint_every: int = 100
