@@ -23,7 +23,7 @@ def copied(network):
 
 
 class _Halves:
-    """Items of the batches of another sampler, one at a time: the same patches in the same order."""
+    """Items of the batches of another sampler, one at a time, in the same order."""
 
     def __init__(self, config, data):
         self._parts = [data.sampler(config, threads=1, first_item=i, items=1) for i in (0, 1)]
@@ -121,9 +121,11 @@ def test_deterministic_operators_restore_the_setting(before):
         with deterministic_operators(True):
             assert torch.are_deterministic_algorithms_enabled()
         assert torch.are_deterministic_algorithms_enabled() is before
-        with pytest.raises(RuntimeError, match=r"run.deterministic: .*set it to false"):
-            with deterministic_operators(True):
-                torch.zeros(3).put_(torch.tensor([0]), torch.ones(1), accumulate=False)
+        with (
+            pytest.raises(RuntimeError, match=r"run.deterministic: .*set it to false"),
+            deterministic_operators(True),
+        ):
+            torch.zeros(3).put_(torch.tensor([0]), torch.ones(1), accumulate=False)
         assert torch.are_deterministic_algorithms_enabled() is before
     finally:
         torch.use_deterministic_algorithms(False)
