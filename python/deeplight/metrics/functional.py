@@ -92,6 +92,11 @@ def psnr(
     return _scores.psnr(_tensor(prediction), _tensor(target), data_range, _mask(mask), reduction)
 
 
+def _ssim_options(*values: float | str | bool) -> str:
+    names = ("window_size", "sigma", "k1", "k2", "window", "padding", "sample_covariance")
+    return json.dumps(dict(zip(names, values, strict=True)))
+
+
 def ssim(
     prediction: Any,
     target: Any,
@@ -104,12 +109,16 @@ def ssim(
     sigma: float = 1.5,
     k1: float = 0.01,
     k2: float = 0.03,
+    window: str = "gaussian",
+    padding: str = "valid",
+    sample_covariance: bool = False,
 ) -> torch.Tensor:
     """Structural similarity, Wang et al. 2004 (doi:10.1109/TIP.2003.819861).
 
     Gaussian window, population moments, windows wholly inside the image, no downsampling. Equals
     scikit-image with ``gaussian_weights=True, sigma=1.5, use_sample_covariance=False`` and its map
-    cropped by 5 pixels. Differentiable.
+    cropped by 5 pixels; scikit-image as it comes with ``window="uniform", window_size=7,
+    sample_covariance=True``; torchmetrics with ``padding="reflect"``. Differentiable.
 
     Args:
         prediction: ``[..., C, H, W]``, ``[C, H, W]`` or ``[H, W]``, sides at least the window.
@@ -124,6 +133,9 @@ def ssim(
         sigma: of the Gaussian, pixels.
         k1: luminance constant.
         k2: contrast constant.
+        window: ``"gaussian"`` or ``"uniform"``.
+        padding: ``"valid"``, windows wholly inside, or ``"reflect"``, the border mirrored.
+        sample_covariance: moments times ``N / (N - 1)``, ``N = window_size ** 2``.
 
     Returns:
         float64 in [-1, 1]; NaN where no window is left.
@@ -132,7 +144,7 @@ def ssim(
         ValueError: shapes differ, data_range is missing or not above 0, the image is smaller than
             the window, or a mask is not boolean.
     """
-    options = json.dumps({"window_size": window_size, "sigma": sigma, "k1": k1, "k2": k2})
+    options = _ssim_options(window_size, sigma, k1, k2, window, padding, sample_covariance)
     return _scores.ssim(
         _tensor(prediction),
         _tensor(target),
@@ -154,14 +166,18 @@ def ssim_map(
     sigma: float = 1.5,
     k1: float = 0.01,
     k2: float = 0.03,
+    window: str = "gaussian",
+    padding: str = "valid",
+    sample_covariance: bool = False,
 ) -> torch.Tensor:
     """The map that :func:`ssim` averages.
 
     Returns:
         float64 ``[..., H - window_size + 1, W - window_size + 1]``; element (0, 0) belongs to pixel
-        (window_size // 2, window_size // 2). NaN at dropped windows.
+        (window_size // 2, window_size // 2). ``[..., H, W]`` with a mirrored border. NaN at
+        dropped windows.
     """
-    options = json.dumps({"window_size": window_size, "sigma": sigma, "k1": k1, "k2": k2})
+    options = _ssim_options(window_size, sigma, k1, k2, window, padding, sample_covariance)
     return _scores.ssim(
         _tensor(prediction), _tensor(target), data_range, options, _mask(mask), None, "map"
     )
