@@ -189,8 +189,8 @@ void bind_degradation(py::module_& module) {
         return point_spread(image, or_undefined(valid), kernel);
       },
       py::arg("image"), py::arg("kernel"), py::arg("valid") = py::none(),
-      "Convolution of [1, H, W] over valid pixels, divided by the kernel's weight on them; float32, "
-      "NaN where invalid.");
+      "Convolution of [1, H, W] over valid pixels, divided by the kernel's weight on them; "
+      "float32, NaN where invalid.");
   module.def(
       "simulate_low_resolution",
       [](const at::Tensor& target, std::int64_t scale, const Mask& valid, const Mask& kernel,

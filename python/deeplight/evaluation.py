@@ -163,7 +163,7 @@ def compare(
         notes.append(_range_note(peak, data_range))
     if not valid.any():
         raise ValueError("no pixel is valid in the truth and in every candidate")
-    columns = columns_of(everything)
+    shown = columns_of(everything)
     table = {
         name: score(
             image.values,
@@ -172,7 +172,7 @@ def compare(
             valid=valid,
             lit_threshold=lit_threshold,
             scale=factor,
-            columns=columns,
+            columns=shown,
         )
         for name, image in images.items()
     }
@@ -189,7 +189,7 @@ def compare(
         lit_share=int(lit.sum()) / int(valid.sum()),
         low_resolution=low,
         notes=notes,
-        columns=columns,
+        columns=shown,
     )
 
 

@@ -28,7 +28,7 @@ __all__ = [
 class BrightnessErrors(NamedTuple):
     """Errors per bin of the target's brightness, ``[K]`` or ``[..., K]``."""
 
-    count: torch.Tensor
+    pixels: torch.Tensor
     bias: torch.Tensor
     mae: torch.Tensor
     rmse: torch.Tensor
@@ -38,7 +38,7 @@ class ZoneSums(NamedTuple):
     """Valid pixels and sums of lights of zones, ``[Z]`` each."""
 
     labels: torch.Tensor
-    count: torch.Tensor
+    pixels: torch.Tensor
     prediction: torch.Tensor
     target: torch.Tensor
 

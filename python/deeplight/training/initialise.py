@@ -83,7 +83,7 @@ def initialise(
                 continue
             labels = ours.of_layer(name, tensor), theirs.of_layer(str(other), found)
             if labels[0] is not None and labels[1] is not None:
-                count = _take_inputs(tensor, found, *labels)
+                count = _take_inputs(tensor, found, labels[0], labels[1])
                 size = len(labels[0])
                 left = len(labels[1]) - count
                 if count and left:

@@ -127,7 +127,7 @@ def _checksum(described: dict[str, Any], tensors: dict[str, torch.Tensor]) -> st
     for name in sorted(tensors):
         tensor = tensors[name]
         digest.update(f"{name} {tensor.dtype} {list(tensor.shape)}".encode())
-        digest.update(memoryview(tensor.numpy()).cast("B"))
+        digest.update(tensor.numpy().tobytes())
     return digest.hexdigest()
 
 

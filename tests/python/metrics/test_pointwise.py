@@ -82,7 +82,7 @@ def test_lit_scores_and_bins_match_numpy():
     edges = [0.0, 10.0, 100.0, 1000.0]
     bins = metrics.errors_by_brightness(p, t, edges)
     count, _ = np.histogram(t.numpy(), edges)
-    np.testing.assert_array_equal(bins.count.numpy(), count)
+    np.testing.assert_array_equal(bins.pixels.numpy(), count)
     chosen = (t >= 10) & (t < 100)
     assert bins.bias[1].item() == pytest.approx((p - t)[chosen].mean().item(), rel=1e-12)
     core = metrics.saturated_core_error(p, t, saturation=63).item()
