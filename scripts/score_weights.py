@@ -15,6 +15,7 @@ clamped. --write puts the tables into the weights' card.
 from __future__ import annotations
 
 import argparse
+import sys
 from dataclasses import astuple
 from pathlib import Path
 from typing import Any
@@ -24,7 +25,7 @@ from deeplight.models import load_network
 from deeplight.training import TrainingData, load_config, load_data
 from deeplight.training.schema import TrainingConfig
 from deeplight.training.scoring import BLOCK, baseline_sums, network_sums
-from deeplight.weights import resolve_weights, save_card
+from deeplight.weights import list_weights, resolve_weights, save_card
 
 KEYS = ("lit_psnr", "gain", "lit_ssim", "light", "psnr")
 
@@ -67,6 +68,9 @@ def main() -> None:
         parser.error("--weights goes with one CONFIG")
     for path in arguments.configs:
         config = load_config(path, {"data.root": str(arguments.data)} if arguments.data else {})
+        if len(arguments.configs) > 1 and config.weights.name not in list_weights():
+            print(f"{path}: no weights '{config.weights.name}' are shipped", file=sys.stderr)
+            continue
         data = load_data(config)
         weights = arguments.weights or resolve_weights(config.weights.name)
         network, card = load_network(weights)
