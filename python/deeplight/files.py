@@ -12,7 +12,7 @@ __all__ = ["whole_file"]
 
 @contextmanager
 def whole_file(path: str | Path) -> Iterator[Path]:
-    """A name beside `path` to write under; what stands there becomes `path` at the end.
+    """A name beside `path` to write under; what stands there becomes `path` at the end, on disk.
 
     After an error nothing is left, and an earlier file at `path` is untouched.
 
@@ -23,6 +23,8 @@ def whole_file(path: str | Path) -> Iterator[Path]:
     partial = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         yield partial
+        with partial.open("rb") as file:
+            os.fsync(file.fileno())
         partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)

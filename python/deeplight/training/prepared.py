@@ -6,12 +6,8 @@ one JSON object (a single key, so that the same data give the same bytes).
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
-import os
-import secrets
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +15,7 @@ import safetensors
 import safetensors.torch
 import torch
 
+from deeplight.files import whole_file
 from deeplight.training.checkpoint import first_difference
 from deeplight.training.data import TrainingData
 from deeplight.training.schema import TrainingConfig
@@ -59,7 +56,7 @@ def save_prepared(data: TrainingData, config: TrainingConfig, path: str | Path) 
     }
     described["checksum"] = _checksum(described, tensors)
     path = Path(path)
-    with _whole(path) as temporary:
+    with whole_file(path) as temporary:
         try:
             safetensors.torch.save_file(tensors, temporary, {"deeplight": json.dumps(described)})
         except safetensors.SafetensorError as error:
@@ -129,16 +126,3 @@ def _checksum(described: dict[str, Any], tensors: dict[str, torch.Tensor]) -> st
         digest.update(f"{name} {tensor.dtype} {list(tensor.shape)}".encode())
         digest.update(tensor.numpy().tobytes())
     return digest.hexdigest()
-
-
-@contextlib.contextmanager
-def _whole(path: Path) -> Iterator[Path]:
-    """A temporary name beside ``path``; flushed to disk and renamed when all went well."""
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
-    try:
-        yield temporary
-        with temporary.open("rb") as file:
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)

@@ -47,21 +47,21 @@ def network_sums(
 
 
 def baseline_sums(
-    data: TrainingData, part: str, lit_above: float, block: int = BLOCK
+    data: TrainingData, part: str, lit_above: float, block: int = BLOCK, *, ridge: bool = True
 ) -> dict[str, BlockSums]:
     """Block sums of the baselines over all regions of a part, in the table's order.
 
     ``bilinear``, ``bicubic``, with a low resolution of another sensor ``bicubic x gain``, otherwise
     ``bicubic + block mean``, and with guides ``ridge on guides``, fitted on the training part, its
-    penalty chosen on the validation part.
+    penalty chosen on the validation part; ``ridge=False`` spares that fit.
 
     Raises:
         ValueError: the split has no such part.
     """
     gathered: dict[str, list[BlockSums]] = {}
-    ridge = _ridge(data)
+    fitted = _ridge(data) if ridge else None
     for region in _regions(data, part):
-        for name, image in _baselines(data, region, ridge):
+        for name, image in _baselines(data, region, fitted):
             sums = _sums(image, data, region, lit_above, block)
             gathered.setdefault(name, []).append(sums)
     return {name: BlockSums.joined(parts) for name, parts in gathered.items()}

@@ -113,14 +113,15 @@ def run_one(
         overrides["data.root"] = data
     config = load_config(path.parent / study.config, overrides)
     resume = (folder / "checkpoint.safetensors").exists()
-    weights = train(config, folder, resume=resume, threads=threads)
-    network, card = load_network(weights)
     rasters = load_data(config)
+    weights = train(config, folder, resume=resume, data=rasters, threads=threads)
+    network, card = load_network(weights)
     scores: dict[str, Any] = {}
     for part in study.parts:
-        sums = {"network": network_sums(network, rasters, part, config.patches.lit_above)}
-        sums["bicubic"] = baseline_sums(rasters, part, config.patches.lit_above)["bicubic"]
-        scores[part] = _plain_scores(sums)
+        lit_above = config.patches.lit_above
+        baselines = baseline_sums(rasters, part, lit_above, ridge=False)
+        network_part = network_sums(network, rasters, part, lit_above)
+        scores[part] = _plain_scores({"network": network_part, "bicubic": baselines["bicubic"]})
     result = {
         "row": row.name,
         "seed": seed,
