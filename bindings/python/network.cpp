@@ -21,6 +21,7 @@ void bind_statistics(py::module_& module) {
       .def_readonly("centre_y", &Warp::centre_y);
   py::class_<ImageStatistics>(module, "ImageStatistics", py::module_local())
       .def_readonly("warp", &ImageStatistics::warp)
+      .def_readwrite("pooled", &ImageStatistics::pooled)
       .def("for_tile", &ImageStatistics::for_tile, "row"_a, "column"_a);
 }
 
@@ -62,6 +63,15 @@ void bind_network(py::module_& module) {
       .def("tile_multiple", &Network::tile_multiple)
       .def("statistic_names", &Network::statistic_names)
       .def("image_statistics", &Network::image_statistics, "low_resolution"_a, release)
+      .def("needs_representative_pass", &Network::needs_representative_pass)
+      .def(
+          "representative_statistics",
+          [](Network& self, const at::Tensor& low_resolution, const GuideTensors& guides,
+             const std::optional<ImageStatistics>& statistics) {
+            return self.representative_statistics(low_resolution, guides,
+                                                  statistics ? &*statistics : nullptr);
+          },
+          "low_resolution"_a, "guides"_a, "statistics"_a = py::none(), release)
       .def("forward", &forward, "low_resolution"_a, "guides"_a, "statistics"_a = py::none(),
            release)
       .def(

@@ -89,6 +89,31 @@ class NativeNetwork(CppModule):
         """Image-wide statistics of a whole low-resolution image [1, 1, h, w]."""
         return self.native.image_statistics(low_resolution)
 
+    def representative_statistics(
+        self,
+        low_resolution: torch.Tensor,
+        guides: Mapping[str, torch.Tensor] | None = None,
+        statistics: _native.ImageStatistics | None = None,
+    ) -> _native.ImageStatistics:
+        """Statistics with the values that the network pools inside, recorded over one window.
+
+        Args:
+            low_resolution: [1, 1, h, w], a representative window of a raster, normalised.
+            guides: each [1, bands, r*h, r*w], of the same window.
+            statistics: `image_statistics` seen from this window.
+
+        Returns:
+            `statistics` with `pooled` filled, for every tile of the raster; unchanged where the
+            network pools nothing (`needs_representative_pass`).
+        """
+        self._check_untouched()
+        return self.native.representative_statistics(low_resolution, dict(guides or {}), statistics)
+
+    @property
+    def needs_representative_pass(self) -> bool:
+        """Whether tiles need values that only a forward pass over a window can give."""
+        return self.native.needs_representative_pass()
+
     @property
     def architecture(self) -> str:
         """Registered name."""

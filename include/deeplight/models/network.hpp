@@ -4,7 +4,9 @@
 #include <torch/nn/module.h>
 
 #include <cstdint>
+#include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -13,10 +15,17 @@
 
 namespace deeplight {
 
-/// Values of the whole image that a network needs and that a tile cannot know.
-/// Computed once per raster by `Network::image_statistics`, handed to every tile.
+/// Values of the whole image that a network needs and that a tile cannot know, handed to every
+/// tile.
+///
+/// `warp` comes from the low-resolution image alone (`Network::image_statistics`). `pooled` arises
+/// inside the network, from its features (channel attention, generated kernels), and is recorded by
+/// a pass over one representative window (`Network::representative_statistics`). What is absent, a
+/// forward computes from the very input that it is given.
 struct ImageStatistics {
   std::optional<Warp> warp;
+  /// By the name of the part that they enter; each has a batch of one. The same for every tile.
+  std::map<std::string, at::Tensor> pooled;
 
   /// The same statistics seen from a tile whose first pixel is (row, column) of the whole image.
   ImageStatistics for_tile(std::int64_t row, std::int64_t column) const {
@@ -58,6 +67,29 @@ class Network : public torch::nn::Module {
 
   /// Image-wide statistics from the whole low-resolution image [1, 1, h, w].
   virtual ImageStatistics image_statistics(const at::Tensor& low_resolution) { return {}; }
+
+  /// Whether tiles need pooled values. A caller that cuts a raster into tiles then
+  ///   1. chooses one window: the whole raster where it fits into one tile with its halo, else a
+  ///      tile-sized one (which one changes the result: the choice must not depend on order,
+  ///      threads or shards, and the window should hold valid pixels);
+  ///   2. calls `representative_statistics` on it, in evaluation mode, once for each symmetry of a
+  ///      self-ensemble, since pooled features turn with the image;
+  ///   3. hands the pooled values to every tile, this window's own tile included.
+  /// With them `margin` is true and tiles equal the whole image computed with the same values.
+  virtual bool needs_representative_pass() const { return false; }
+
+  /// Records the pooled values in one forward pass over a window.
+  /// @param low_resolution  [1, 1, h, w], normalised
+  /// @param guides          each [1, bands, r*h, r*w], normalised
+  /// @param statistics      `image_statistics` seen from this window (`for_tile`), or null
+  /// @return `statistics`, in this window's frame, with `pooled` filled; unchanged where nothing is
+  ///         needed
+  /// @throws InvalidArgument  as `forward`
+  virtual ImageStatistics representative_statistics(const at::Tensor& low_resolution,
+                                                    const GuideTensors& guides,
+                                                    const ImageStatistics* statistics = nullptr) {
+    return statistics != nullptr ? *statistics : ImageStatistics{};
+  }
 
   /// @param low_resolution  [B, 1, h, w], normalised
   /// @param guides          each [B, bands, r*h, r*w], normalised
