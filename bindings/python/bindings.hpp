@@ -15,6 +15,7 @@ void bind_weights(pybind11::module_& module);
 void bind_data(pybind11::module_& module);
 void bind_parts(pybind11::module_& module);
 void bind_network(pybind11::module_& module);
+void bind_radiometry(pybind11::module_& module);
 void bind_raster(pybind11::module_& module);
 void bind_infer(pybind11::module_& module);
 

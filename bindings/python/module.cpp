@@ -20,6 +20,7 @@ PYBIND11_MODULE(DEEPLIGHT_MODULE_NAME, module) {
   bind_data(module);
   bind_parts(module);
   bind_network(module);
+  bind_radiometry(module);
 #ifdef DEEPLIGHT_RASTER
   bind_raster(module);
   bind_infer(module);

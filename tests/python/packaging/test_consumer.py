@@ -50,7 +50,7 @@ def test_no_public_header_pulls_in_all_of_torch():
         assert "__global__" not in text, header
 
 
-@pytest.mark.parametrize("floor", ["core", "kernels", "raster", "weights"])
+@pytest.mark.parametrize("floor", ["core", "kernels", "radiometry", "raster", "weights"])
 def test_torch_free_floors_stay_free_of_torch(floor):
     for header in (ROOT / "include" / "deeplight" / floor).iterdir():
         text = header.read_text()

@@ -1,0 +1,2 @@
+// The radiometry floor, compiled once.
+#include "deeplight/radiometry/mtl_inl.hpp"
