@@ -1,6 +1,7 @@
 #include "deeplight/nn/auxiliary_embedded_refinement_inl.hpp"
 #include "deeplight/nn/auxiliary_to_main_fusion_inl.hpp"
 #include "deeplight/nn/calibration_aware_alignment_inl.hpp"
+#include "deeplight/nn/checkpoint_inl.hpp"
 #include "deeplight/nn/cmfm_inl.hpp"
 #include "deeplight/nn/def_can_inl.hpp"
 #include "deeplight/nn/guide_alignment_inl.hpp"

@@ -77,6 +77,7 @@ class GuidedSuperResolutionImpl : public Network {
   std::int64_t margin() const override;
   std::int64_t tile_multiple() const override { return side_multiple; }
   std::vector<std::string> statistic_names() const override;
+  bool can_checkpoint_activations() const override { return true; }
   ImageStatistics image_statistics(const at::Tensor& low_resolution) override;
   Output forward(const at::Tensor& low_resolution, const GuideTensors& guides,
                  const ImageStatistics* statistics = nullptr) override;

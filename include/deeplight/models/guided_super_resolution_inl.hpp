@@ -9,6 +9,7 @@
 
 #include "deeplight/core/nearest_name.hpp"
 #include "deeplight/models/guided_super_resolution.hpp"
+#include "deeplight/nn/checkpoint.hpp"
 
 namespace deeplight {
 
@@ -111,7 +112,7 @@ GuidedSuperResolutionImpl<Align, Fuse, Refine>::fuse_inputs(const at::Tensor& lo
   std::vector<at::Tensor> coarse;
   for (std::size_t i = 0; i < present_guides_.size(); ++i) {
     fused.raw_guides.push_back(pad(guides.at(present_guides_[i].name), options_.scale));
-    fused.guide_levels.push_back(downsamplings_[i]->forward(fused.raw_guides.back()));
+    fused.guide_levels.push_back(nn::checkpoint_part(downsamplings_[i], fused.raw_guides.back()));
     coarse.push_back(fused.guide_levels.back().back());
   }
   nn::Aligned aligned;
@@ -153,6 +154,7 @@ template <nn::AlignmentModule Align, nn::FusionModule Fuse, nn::RefinementModule
 Output GuidedSuperResolutionImpl<Align, Fuse, Refine>::forward(const at::Tensor& low_resolution,
                                                                const GuideTensors& guides,
                                                                const ImageStatistics* statistics) {
+  const nn::CheckpointScope scope(checkpoint_activations() || nn::checkpointing());
   const Fused fused = fuse_inputs(low_resolution, guides, statistics);
   const std::int64_t padded = fused.features.size(2);
   Output output = refine_part(fused, {.rows = padded, .columns = fused.features.size(3)});

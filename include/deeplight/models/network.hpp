@@ -10,6 +10,7 @@
 #include <string>
 #include <vector>
 
+#include "deeplight/core/errors.hpp"
 #include "deeplight/core/options.hpp"
 #include "deeplight/nn/types.hpp"
 
@@ -91,6 +92,18 @@ class Network : public torch::nn::Module {
     return statistics != nullptr ? *statistics : ImageStatistics{};
   }
 
+  /// Whether the network is cut into segments that can be computed again in the backward pass.
+  virtual bool can_checkpoint_activations() const { return false; }
+  /// Less memory for longer steps: segments keep their inputs alone (nn/checkpoint.hpp). How a
+  /// network runs, not what it is: no option of the card.
+  /// @throws InvalidArgument  `on`, and the network has no segments
+  void set_checkpoint_activations(bool on) {
+    require(!on || can_checkpoint_activations(), "'", architecture(),
+            "' cannot checkpoint its activations");
+    checkpoint_activations_ = on;
+  }
+  bool checkpoint_activations() const { return checkpoint_activations_; }
+
   /// @param low_resolution  [B, 1, h, w], normalised
   /// @param guides          each [B, bands, r*h, r*w], normalised
   /// @param statistics      of the whole image; computed from `low_resolution` itself when null
@@ -106,6 +119,9 @@ class Network : public torch::nn::Module {
         .image.narrow(2, scale() * part.row, scale() * part.rows)
         .narrow(3, scale() * part.column, scale() * part.columns);
   }
+
+ private:
+  bool checkpoint_activations_ = false;
 };
 
 }  // namespace deeplight

@@ -15,6 +15,7 @@
 
 #include "deeplight/core/config.hpp"
 #include "deeplight/functional/block_mean.hpp"
+#include "deeplight/nn/checkpoint.hpp"
 #include "deeplight/nn/composition.hpp"
 
 namespace deeplight::nn {
@@ -45,7 +46,8 @@ class AuxiliaryEmbeddedRefinement : public torch::nn::Module {
   struct Step {
     torch::nn::Conv2d expand{nullptr}, head{nullptr}, gate0{nullptr}, gate1{nullptr};
   };
-  at::Tensor predict(Step& step, const at::Tensor& features, const at::Tensor& low_resolution);
+  // {features, low resolution, guides where gated} -> {features unless last, prediction if any}
+  static Tensors run_step(Step step, const Options& options, bool last, const Tensors& inputs);
 
   Options options_;
   std::int64_t scale_;

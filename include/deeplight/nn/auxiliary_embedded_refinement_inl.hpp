@@ -48,13 +48,26 @@ DEEPLIGHT_INLINE AuxiliaryEmbeddedRefinement::AuxiliaryEmbeddedRefinement(const 
   }
 }
 
-DEEPLIGHT_INLINE at::Tensor AuxiliaryEmbeddedRefinement::predict(Step& step,
-                                                                 const at::Tensor& features,
-                                                                 const at::Tensor& low_resolution) {
-  const auto residual = step.head->forward(features);
-  if (!options_.bicubic_skip) return residual;
-  return residual +
-         at::upsample_bicubic2d(low_resolution, {features.size(2), features.size(3)}, false);
+DEEPLIGHT_INLINE Tensors AuxiliaryEmbeddedRefinement::run_step(Step step, const Options& options,
+                                                               bool last, const Tensors& inputs) {
+  const at::Tensor& low_resolution = inputs[1];
+  at::Tensor features = at::relu(at::pixel_shuffle(step.expand->forward(inputs[0]), 2));
+  if (options.guide_gate) {
+    const auto hidden = at::relu(step.gate0->forward(inputs[2]));
+    features = features * (1 + step.gate1->forward(hidden));
+  }
+  Tensors outputs;
+  // The last features, the largest tensors of all, need not outlive their step.
+  if (!last) outputs.push_back(features);
+  if (step.head) {
+    outputs.push_back(step.head->forward(features));
+    if (options.bicubic_skip) {
+      outputs.back() =
+          outputs.back() +
+          at::upsample_bicubic2d(low_resolution, {features.size(2), features.size(3)}, false);
+    }
+  }
+  return outputs;
 }
 
 DEEPLIGHT_INLINE Output AuxiliaryEmbeddedRefinement::forward(const at::Tensor& fused,
@@ -64,13 +77,19 @@ DEEPLIGHT_INLINE Output AuxiliaryEmbeddedRefinement::forward(const at::Tensor& f
   Output output;
   at::Tensor features = fused;
   for (std::size_t level = 0; level < steps_.size(); ++level) {
-    Step& step = steps_[level];
-    features = at::relu(at::pixel_shuffle(step.expand->forward(features), 2));
-    if (options_.guide_gate) {
-      const auto hidden = at::relu(step.gate0->forward(inputs.guide_pyramid[level]));
-      features = features * (1 + step.gate1->forward(hidden));
-    }
-    if (step.head) output.pyramid.push_back(predict(step, features, inputs.low_resolution));
+    const Step& step = steps_[level];
+    const bool last = level + 1 == steps_.size();
+    Tensors in{features, inputs.low_resolution};
+    if (options_.guide_gate) in.push_back(inputs.guide_pyramid[level]);
+    SegmentParts parts;
+    for (const auto& part : {step.expand, step.gate0, step.gate1, step.head})
+      if (part) parts.push_back(part.ptr());
+    const auto run = [step, last, options = options_](const Tensors& in) {
+      return run_step(step, options, last, in);
+    };
+    const Tensors found = checkpoint(run, in, parts);
+    features = found.front();
+    if (step.head) output.pyramid.push_back(found.back());
   }
   // The auxiliary map reads the prediction itself, before any constraint on its sum.
   if (auxiliary_) output.auxiliary_logits = auxiliary_->forward(output.pyramid.back());

@@ -5,6 +5,7 @@
 
 #include "deeplight/core/errors.hpp"
 #include "deeplight/nn/auxiliary_to_main_fusion.hpp"
+#include "deeplight/nn/checkpoint.hpp"
 
 namespace deeplight::nn {
 
@@ -27,8 +28,8 @@ DEEPLIGHT_INLINE at::Tensor AuxiliaryToMainFusion::forward(const at::Tensor& mai
   if (guides.empty()) return main;
   at::Tensor fused = guides.front();
   for (std::size_t i = 1; i < guides.size(); ++i)
-    fused = auxiliary_[i - 1]->forward(fused, guides[i]);
-  return main_->forward(main, fused);
+    fused = checkpoint_part(auxiliary_[i - 1], fused, guides[i]);
+  return checkpoint_part(main_, main, fused);
 }
 
 DEEPLIGHT_INLINE double AuxiliaryToMainFusion::margin() const {

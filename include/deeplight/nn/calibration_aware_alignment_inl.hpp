@@ -4,6 +4,7 @@
 #include <memory>
 
 #include "deeplight/nn/calibration_aware_alignment.hpp"
+#include "deeplight/nn/checkpoint.hpp"
 #include "deeplight/nn/convolution.hpp"
 
 namespace deeplight::nn {
@@ -46,13 +47,13 @@ DEEPLIGHT_INLINE Aligned CalibrationAwareAlignment::forward(const at::Tensor& lo
     }
     main = transformer_->warp(main, field->matrix, field->centre_x, field->centre_y);
   }
-  Aligned aligned{local_->forward(main), {}};
+  Aligned aligned{checkpoint_part(local_, main), {}};
   for (std::size_t i = 0; i < guides.size(); ++i) {
     const auto guide =
         transformer_ && options_.warp_guides
             ? transformer_->warp(guides[i], field->matrix, field->centre_x, field->centre_y)
             : guides[i];
-    aligned.guides.push_back(guide_alignments_[i]->forward(guide, aligned.main));
+    aligned.guides.push_back(checkpoint_part(guide_alignments_[i], guide, aligned.main));
   }
   return aligned;
 }
