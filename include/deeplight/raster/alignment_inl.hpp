@@ -14,7 +14,8 @@
 #include "deeplight/core/errors.hpp"
 #include "deeplight/raster/alignment.hpp"
 #include "deeplight/raster/gdal_errors.hpp"
-#include "deeplight/raster/raster_reader_inl.hpp"
+#include "deeplight/raster/raster_reader.hpp"
+#include "deeplight/raster/raster_source_inl.hpp"
 
 namespace deeplight {
 
@@ -104,6 +105,13 @@ DEEPLIGHT_INLINE void check_same_grid(const RasterInfo& expected, const RasterIn
 DEEPLIGHT_INLINE RasterReader align_guide(const std::filesystem::path& guide,
                                           const Grid& low_resolution, std::int64_t scale,
                                           Resampling resampling, const RasterLimits& limits) {
+  if (const auto parts = raster_parts(guide); parts.size() > 1) {
+    std::vector<RasterReader> aligned;
+    for (const std::filesystem::path& part : parts) {
+      aligned.push_back(align_guide(part, low_resolution, scale, resampling, limits));
+    }
+    return RasterReader::stack(std::move(aligned), limits);
+  }
   const RasterReader original(guide, limits);
   const RasterInfo& info = original.info();
   const Grid target = low_resolution.refined(scale);

@@ -22,9 +22,12 @@ class GdalErrors {
     CPLPushErrorHandlerEx(&GdalErrors::handle, this);
     // Without it a JPEG cut short decodes to grey with a mere warning.
     CPLSetThreadLocalConfigOption("GDAL_ERROR_ON_LIBJPEG_WARNING", "TRUE");
+    // Reading a .gz must not write beside it.
+    CPLSetThreadLocalConfigOption("CPL_VSIL_GZIP_WRITE_PROPERTIES", "NO");
   }
   ~GdalErrors() {
     CPLSetThreadLocalConfigOption("GDAL_ERROR_ON_LIBJPEG_WARNING", nullptr);
+    CPLSetThreadLocalConfigOption("CPL_VSIL_GZIP_WRITE_PROPERTIES", nullptr);
     CPLPopErrorHandler();
     CPLErrorReset();
   }

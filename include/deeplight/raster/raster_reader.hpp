@@ -6,6 +6,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
@@ -15,6 +16,7 @@
 #include "deeplight/core/config.hpp"
 #include "deeplight/raster/array.hpp"
 #include "deeplight/raster/grid.hpp"
+#include "deeplight/raster/raster_source.hpp"
 
 namespace deeplight {
 
@@ -59,15 +61,27 @@ struct RasterLimits {
 /// works.
 class RasterReader {
  public:
-  /// @param path  a file, or a GDAL subdataset name such as `HDF5:"f.h5"://lights`
+  /// @param path  a file, a GDAL name such as `HDF5:"f.h5"://lights` or `/vsizip/f.zip/a.tif` (see
+  /// `check_raster_name`), or several of one grid, their bands read as one: `b1.tif,b2.tif`
+  /// @throws InvalidArgument  a name that reaches beyond files of this machine
   /// @throws FileError    missing or not readable
-  /// @throws FormatError  not a raster of an allowed format, without bands, complex, or over a
-  /// limit
+  /// @throws FormatError  not a raster of an allowed format, without bands, complex, over a limit,
+  /// a VRT with a source of the kind
+  /// @throws GridMismatch  several rasters of different grids
   explicit RasterReader(const std::filesystem::path& path, const RasterLimits& limits = {});
 
   /// Takes over an open GDALDatasetH (its deleter closes it); `name` stands in messages.
   static RasterReader adopt(std::shared_ptr<void> dataset, const std::string& name,
                             const RasterLimits& limits = {});
+
+  /// The bands of all, one after the other. @throws GridMismatch  they differ in grid
+  static RasterReader stack(std::vector<RasterReader> parts, const RasterLimits& limits = {});
+
+  using ReadWindow =
+      std::function<Block(const Window& window, const std::vector<std::int64_t>& bands)>;
+  /// A raster whose windows are computed when they are read; `bands` is never empty.
+  static RasterReader compose(RasterInfo info, ReadWindow read_window,
+                              const RasterLimits& limits = {});
 
   const RasterInfo& info() const;
   const Grid& grid() const { return info().grid; }
@@ -78,12 +92,16 @@ class RasterReader {
   /// @throws FormatError      a block cannot be decoded; the message names band and block
   /// @throws OutOfMemory      the window does not fit into memory
   Block read(const Window& window, const std::vector<std::int64_t>& bands = {}) const;
+  /// Stored integers of one band, [rows * columns], as they are: bits of a quality band.
+  /// @throws InvalidArgument  as `read`; a band that holds no integers of at most 32 bits
+  std::vector<std::uint32_t> read_bits(const Window& window, std::int64_t band = 0) const;
   /// The whole raster.
   Block read() const { return read({0, 0, grid().rows, grid().columns}); }
 
  private:
   struct State;
   RasterReader() = default;
+  std::vector<std::int64_t> check_read(const Window& window, std::vector<std::int64_t> bands) const;
   std::shared_ptr<const State> state_;
 };
 

@@ -15,17 +15,11 @@
 #include "deeplight/core/errors.hpp"
 #include "deeplight/raster/gdal_errors.hpp"
 #include "deeplight/raster/raster_reader.hpp"
+#include "deeplight/raster/raster_source_inl.hpp"
 
 namespace deeplight {
 
 namespace detail {
-
-/// Formats that are read. GDAL knows two hundred, many of them rarely tested, some of them clients
-/// of web services.
-inline constexpr const char* allowed_drivers[] = {
-    "GTiff", "COG",  "VRT",         "HDF5",    "HDF5Image", "netCDF", "Zarr", "HDF4", "HDF4Image",
-    "HFA",   "ENVI", "JP2OpenJPEG", "PNG",     "JPEG",      "BMP",    "WEBP", "GIF",  "AAIGrid",
-    "EHdr",  "RST",  "SAGA",        "SRTMHGT", "USGSDEM",   "DTED",   "GRIB", "MEM",  nullptr};
 
 inline std::string stored_type(GDALDataType type) {
   if (type == GDT_Byte) return "uint8";
@@ -40,10 +34,10 @@ inline std::string stored_type(GDALDataType type) {
 inline void check_expansion(GDALDataset& dataset, const RasterInfo& info,
                             const RasterLimits& limits) {
   if (info.driver == "VRT" || info.driver == "Zarr" || info.driver == "MEM") return;
-  std::error_code error;
-  if (!std::filesystem::is_regular_file(info.path, error)) return;
-  const auto size = static_cast<double>(std::filesystem::file_size(info.path, error));
-  if (error) return;
+  const CPLStringList files(dataset.GetFileList());
+  VSIStatBufL status;
+  if (files.Count() != 1 || VSIStatL(files[0], &status) != 0 || !VSI_ISREG(status.st_mode)) return;
+  const auto size = static_cast<double>(status.st_size);
   double claimed = 0.0;
   for (int band = 1; band <= dataset.GetRasterCount(); ++band) {
     claimed += static_cast<double>(info.grid.rows) * static_cast<double>(info.grid.columns) *
@@ -111,6 +105,7 @@ struct RasterReader::State {
   RasterInfo info;
   RasterLimits limits;
   std::vector<int> numbers;  // GDAL's band numbers of info.bands
+  ReadWindow read_window;    // of a composed raster, which has no dataset of its own
   mutable std::mutex mutex;  // a GDAL dataset belongs to one thread at a time
 
   GDALDataset& gdal() const { return *static_cast<GDALDataset*>(dataset.get()); }
@@ -123,10 +118,18 @@ struct RasterReader::State {
 DEEPLIGHT_INLINE RasterReader::RasterReader(const std::filesystem::path& path,
                                             const RasterLimits& limits) {
   const std::string name = path.string();
+  if (const auto parts = raster_parts(path); parts.size() > 1) {
+    std::vector<RasterReader> readers;
+    for (const std::filesystem::path& part : parts) readers.emplace_back(part, limits);
+    *this = stack(std::move(readers), limits);
+    return;
+  }
+  check_raster_name(name);
   std::error_code error;
-  const bool driver_name = name.find(':') != std::string::npos || name.starts_with("/vsi");
+  const bool driver_name = is_gdal_name(name);
   require<FileError>(driver_name || std::filesystem::exists(path, error), "raster '", name,
                      "' does not exist");
+  check_vrt_sources(name);
   GdalErrors errors;
   GDALDatasetH dataset = GDALOpenEx(name.c_str(), GDAL_OF_RASTER | GDAL_OF_READONLY,
                                     detail::allowed_drivers, nullptr, nullptr);
@@ -205,8 +208,8 @@ DEEPLIGHT_INLINE const RasterInfo& RasterReader::info() const {
   return state_->info;
 }
 
-DEEPLIGHT_INLINE Block RasterReader::read(const Window& window,
-                                          const std::vector<std::int64_t>& bands) const {
+DEEPLIGHT_INLINE std::vector<std::int64_t> RasterReader::check_read(
+    const Window& window, std::vector<std::int64_t> bands) const {
   const RasterInfo& info = state_->info;
   require(window.row >= 0 && window.column >= 0 && window.rows >= 1 && window.columns >= 1 &&
               window.rows <= info.grid.rows && window.columns <= info.grid.columns &&
@@ -215,23 +218,33 @@ DEEPLIGHT_INLINE Block RasterReader::read(const Window& window,
           "window of ", window.columns, "x", window.rows, " pixels at row ", window.row,
           ", column ", window.column, " leaves '", info.path, "' of ", info.grid.size_text(),
           " pixels");
-  std::vector<std::int64_t> chosen = bands;
-  if (chosen.empty()) {
-    chosen.resize(info.bands.size());
-    std::iota(chosen.begin(), chosen.end(), std::int64_t{0});
+  if (bands.empty()) {
+    bands.resize(info.bands.size());
+    std::iota(bands.begin(), bands.end(), std::int64_t{0});
   }
-  std::vector<int> numbers;
-  for (const std::int64_t band : chosen) {
+  for (const std::int64_t band : bands) {
     require(band >= 0 && band < static_cast<std::int64_t>(info.bands.size()), "band ", band,
             " (counted from 0) of '", info.path, "', which has ", info.bands.size());
-    numbers.push_back(state_->numbers[static_cast<std::size_t>(band)]);
   }
-  const auto count = static_cast<std::int64_t>(numbers.size());
+  const auto count = static_cast<std::int64_t>(bands.size());
   constexpr std::int64_t bytes_each = sizeof(float) + sizeof(std::uint8_t);
   require(window.rows <= state_->limits.read_bytes / bytes_each / count / window.columns,
           "reading ", count, " bands of ", window.columns, "x", window.rows, " pixels of '",
           info.path, "' at once needs more than the limit of ", state_->limits.read_bytes,
           " bytes; read smaller windows");
+  return bands;
+}
+
+DEEPLIGHT_INLINE Block RasterReader::read(const Window& window,
+                                          const std::vector<std::int64_t>& bands) const {
+  const RasterInfo& info = state_->info;
+  const std::vector<std::int64_t> chosen = check_read(window, bands);
+  if (state_->read_window) return state_->read_window(window, chosen);
+  std::vector<int> numbers;
+  for (const std::int64_t band : chosen) {
+    numbers.push_back(state_->numbers[static_cast<std::size_t>(band)]);
+  }
+  const auto count = static_cast<std::int64_t>(numbers.size());
   Block block;
   try {
     block.values = make_array<ValueArray>(count, window.rows, window.columns);
@@ -329,26 +342,6 @@ DEEPLIGHT_INLINE void RasterReader::State::report_failure(const Window& window,
                            ")"));
 }
 
-DEEPLIGHT_INLINE std::string RasterInfo::text() const {
-  std::ostringstream text;
-  const auto edge = grid.corner(static_cast<double>(grid.rows), static_cast<double>(grid.columns));
-  text.precision(10);
-  text << path << " (" << driver << ")\n  " << grid.text() << "\n  extent (" << grid.geotransform[0]
-       << ", " << grid.geotransform[3] << ") to (" << edge[0] << ", " << edge[1] << ")"
-       << (grid.georeferenced ? "" : ", no georeference") << "\n  " << bands.size()
-       << (bands.size() == 1 ? " band" : " bands") << (has_alpha ? " and an alpha band" : "")
-       << ", blocks of " << block_columns << "x" << block_rows;
-  for (std::size_t index = 0; index < bands.size(); ++index) {
-    const BandInfo& band = bands[index];
-    text << "\n    " << index + 1 << ": " << band.dtype;
-    if (!band.name.empty()) text << " '" << band.name << "'";
-    if (!band.units.empty()) text << " [" << band.units << "]";
-    if (band.nodata) text << ", nodata " << *band.nodata;
-    if (band.scale != 1.0 || band.offset != 0.0) {
-      text << ", stored value * " << band.scale << " + " << band.offset;
-    }
-  }
-  return text.str();
-}
-
 }  // namespace deeplight
+
+#include "deeplight/raster/raster_compose_inl.hpp"
