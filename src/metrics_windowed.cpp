@@ -1,8 +1,10 @@
 // The scores over sliding windows and blocks, compiled once.
 #include "deeplight/metrics/gradient_error_inl.hpp"
 #include "deeplight/metrics/ms_ssim_inl.hpp"
+#include "deeplight/metrics/niqe_inl.hpp"
 #include "deeplight/metrics/piqe_inl.hpp"
 #include "deeplight/metrics/sharpness_inl.hpp"
+#include "deeplight/metrics/spectral_error_inl.hpp"
 #include "deeplight/metrics/ssim_inl.hpp"
 #include "deeplight/metrics/uiqi_inl.hpp"
 #include "deeplight/metrics/window_inl.hpp"

@@ -8,6 +8,7 @@ namespace deeplight::python {
 void bind_errors(pybind11::module_& module);
 void bind_functional(pybind11::module_& module);
 void bind_block_mean(pybind11::module_& module);
+void bind_large_kernels(pybind11::module_& module);
 void bind_losses(pybind11::module_& module);
 void bind_metrics(pybind11::module_& module);
 void bind_metrics_windowed(pybind11::module_& module);
@@ -21,5 +22,8 @@ void bind_infer(pybind11::module_& module);
 
 /// Called by bind_metrics, with its submodule.
 void bind_metric_accumulators(pybind11::module_& module);
+
+/// Called by bind_metrics_windowed, with the same submodule.
+void bind_metric_statistics(pybind11::module_& module);
 
 }  // namespace deeplight::python

@@ -163,6 +163,7 @@ void bind_metrics_windowed(py::module_& module) {
   local("average_gradient", &metrics::average_gradient);
   local("laplacian_variance", &metrics::laplacian_variance);
 
+  bind_metric_statistics(scores);
   accumulator<metrics::SsimAccumulator>(scores, "SsimAccumulator")
       .def(py::init([](std::optional<double> data_range, const std::string& options) {
              return metrics::SsimAccumulator(ssim_options(data_range, options, {}, {}, "mean"));
