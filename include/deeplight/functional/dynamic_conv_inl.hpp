@@ -1,0 +1,147 @@
+// Definitions of dynamic_conv.hpp.
+#pragma once
+
+#include <ATen/Functions.h>
+#include <ATen/TensorOperators.h>
+#include <ATen/core/dispatch/Dispatcher.h>
+#include <torch/csrc/autograd/custom_function.h>
+
+#include <vector>
+
+#include "deeplight/core/errors.hpp"
+#include "deeplight/functional/dynamic_conv.hpp"
+#include "deeplight/functional/ops_library.hpp"
+
+namespace deeplight::functional {
+namespace detail {
+
+DEEPLIGHT_INLINE void check_dynamic(const at::Tensor& input, const at::Tensor& kernel,
+                                    Pair padding) {
+  require(input.dim() == 4, "dynamic_conv2d: input must be [B, C, H, W], got ", input.sizes());
+  require(kernel.dim() == 5 && kernel.size(0) == input.size(0) && kernel.size(2) == input.size(1),
+          "dynamic_conv2d: kernel is ", kernel.sizes(), ", expected [", input.size(0), ", O, ",
+          input.size(1), ", kh, kw] for the input ", input.sizes());
+  require(kernel.size(1) > 0 && kernel.size(2) > 0 && kernel.size(3) > 0 && kernel.size(4) > 0,
+          "dynamic_conv2d: kernel must have at least one tap and channel, got ", kernel.sizes());
+  for (int side = 0; side < 2; ++side) {
+    require(padding[side] >= 0, "dynamic_conv2d: padding must not be negative, got ",
+            padding[side]);
+    require(input.size(2 + side) + 2 * padding[side] >= kernel.size(3 + side),
+            "dynamic_conv2d: input ", input.sizes(), " is smaller than the kernel ", kernel.sizes(),
+            " with this padding");
+  }
+}
+
+DEEPLIGHT_INLINE at::Tensor dynamic_conv2d_composed(const at::Tensor& input,
+                                                    const at::Tensor& kernel, Pair padding) {
+  check_dynamic(input, kernel, padding);
+  const std::int64_t batch = input.size(0);
+  const std::int64_t rows = input.size(2) + 2 * padding[0] - kernel.size(3) + 1;
+  const std::int64_t columns = input.size(3) + 2 * padding[1] - kernel.size(4) + 1;
+  if (batch == 0) return at::empty({0, kernel.size(1), rows, columns}, input.options());
+  const std::vector<std::int64_t> ones{1, 1};
+  return at::conv2d(input.reshape({1, batch * input.size(1), input.size(2), input.size(3)}),
+                    kernel.flatten(0, 1), {}, ones, padding, ones, batch)
+      .contiguous()
+      .view({batch, kernel.size(1), rows, columns});
+}
+
+DEEPLIGHT_INLINE DynamicGradients dynamic_conv2d_backward_composed(const at::Tensor& grad,
+                                                                   const at::Tensor& input,
+                                                                   const at::Tensor& kernel,
+                                                                   Pair padding) {
+  const std::int64_t batch = input.size(0);
+  if (batch == 0) return {at::empty_like(input), at::empty_like(kernel)};
+  const std::vector<std::int64_t> ones{1, 1}, zeros{0, 0};
+  const auto [grad_input, grad_kernel, none] = at::convolution_backward(
+      grad.reshape({1, batch * grad.size(1), grad.size(2), grad.size(3)}),
+      input.reshape({1, batch * input.size(1), input.size(2), input.size(3)}), kernel.flatten(0, 1),
+      c10::nullopt, ones, padding, ones, false, zeros, batch,
+      std::array<bool, 3>{true, true, false});
+  return {grad_input.reshape(input.sizes()), grad_kernel.reshape(kernel.sizes())};
+}
+
+DEEPLIGHT_INLINE at::Tensor dynamic_conv2d_cpu(const at::Tensor& input, const at::Tensor& kernel,
+                                               Pair padding) {
+  return dynamic_conv2d_composed(input, kernel, padding);
+}
+
+DEEPLIGHT_INLINE DynamicGradients dynamic_conv2d_backward_cpu(const at::Tensor& grad,
+                                                              const at::Tensor& input,
+                                                              const at::Tensor& kernel,
+                                                              Pair padding) {
+  return dynamic_conv2d_backward_composed(grad, input, kernel, padding);
+}
+
+// `Calls` as in depthwise_conv_inl.hpp.
+template <class Calls>
+struct DynamicFunction : torch::autograd::Function<DynamicFunction<Calls>> {
+  static at::Tensor forward(torch::autograd::AutogradContext* context, const at::Tensor& input,
+                            const at::Tensor& kernel, std::vector<std::int64_t> padding) {
+    const at::AutoDispatchBelowADInplaceOrView below;
+    context->save_for_backward({input, kernel});
+    context->saved_data["padding"] = padding;
+    return Calls::forward(input, kernel, padding);
+  }
+
+  static torch::autograd::variable_list backward(torch::autograd::AutogradContext* context,
+                                                 const torch::autograd::variable_list& grads) {
+    const auto saved = context->get_saved_variables();
+    auto [input, kernel] =
+        Calls::backward(grads[0], saved[0], saved[1], context->saved_data["padding"].toIntVector());
+    return {input, kernel, at::Tensor()};
+  }
+};
+
+struct DynamicCpuCalls {
+  static at::Tensor forward(const at::Tensor& input, const at::Tensor& kernel,
+                            const std::vector<std::int64_t>& padding) {
+    return dynamic_conv2d_cpu(input, kernel, {padding[0], padding[1]});
+  }
+  static DynamicGradients backward(const at::Tensor& grad, const at::Tensor& input,
+                                   const at::Tensor& kernel,
+                                   const std::vector<std::int64_t>& padding) {
+    return dynamic_conv2d_backward_cpu(grad, input, kernel, {padding[0], padding[1]});
+  }
+};
+
+}  // namespace detail
+
+DEEPLIGHT_INLINE at::Tensor dynamic_conv2d_reference(const at::Tensor& input,
+                                                     const at::Tensor& kernel, Pair padding) {
+  detail::check_dynamic(input, kernel, padding);
+  const auto padded = at::constant_pad_nd(input, {padding[1], padding[1], padding[0], padding[0]});
+  const std::int64_t rows = padded.size(2) - kernel.size(3) + 1;
+  const std::int64_t columns = padded.size(3) - kernel.size(4) + 1;
+  at::Tensor sum;
+  for (std::int64_t y = 0; y < kernel.size(3); ++y) {
+    for (std::int64_t x = 0; x < kernel.size(4); ++x) {
+      const auto part = at::matmul(kernel.select(4, x).select(3, y),
+                                   padded.narrow(2, y, rows).narrow(3, x, columns).flatten(2));
+      sum = sum.defined() ? sum + part : part;
+    }
+  }
+  return sum.reshape({input.size(0), kernel.size(1), rows, columns});
+}
+
+DEEPLIGHT_INLINE at::Tensor dynamic_conv2d(const at::Tensor& input, const at::Tensor& kernel,
+                                           Pair padding) {
+#ifdef DEEPLIGHT_OPS
+  using Schema = at::Tensor(const at::Tensor&, const at::Tensor&, at::IntArrayRef);
+  static const auto operation = [] {
+    ops::link();
+    return c10::Dispatcher::singleton()
+        .findSchemaOrThrow("deeplight::dynamic_conv2d", "")
+        .typed<Schema>();
+  }();
+  return operation.call(input, kernel, padding);
+#else
+  require(input.device().is_cpu(),
+          "dynamic_conv2d: the header-only form runs on the CPU, got a tensor on ", input.device(),
+          "; link deeplight::ops for other devices");
+  return detail::DynamicFunction<detail::DynamicCpuCalls>::apply(
+      input, kernel, std::vector<std::int64_t>(padding.begin(), padding.end()));
+#endif
+}
+
+}  // namespace deeplight::functional
