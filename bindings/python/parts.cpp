@@ -90,6 +90,7 @@ void bind_parts(py::module_& module) {
             return std::make_tuple(output.image, output.pyramid, output.auxiliary_logits);
           },
           release);
+  bind_selective_kernel_parts(nn);
 }
 
 }  // namespace deeplight::python

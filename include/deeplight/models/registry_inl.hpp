@@ -3,6 +3,7 @@
 
 #include "deeplight/core/nearest_name.hpp"
 #include "deeplight/models/deeplight_sr.hpp"
+#include "deeplight/models/mocolsk_net.hpp"
 #include "deeplight/models/registry.hpp"
 
 namespace deeplight {
@@ -30,6 +31,9 @@ DEEPLIGHT_INLINE const std::vector<RegisteredNetwork>& registered_networks() {
       detail::network_entry<DeepLightSR>(
           "deeplight_sr", "night-light super-resolution with daytime and elevation guides",
           "DeepLight, arXiv 2402.15659", {2, 4, 8}, true),
+      detail::network_entry<MoCoLSKNet>(
+          "mocolsk_net", "guided downscaling of land-surface temperature",
+          "GrokLST / MoCoLSK-Net, arXiv 2409.19835", {2, 4, 8}, false),
   };
   return networks;
 }
