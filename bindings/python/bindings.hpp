@@ -26,4 +26,7 @@ void bind_metric_accumulators(pybind11::module_& module);
 /// Called by bind_metrics_windowed, with the same submodule.
 void bind_metric_statistics(pybind11::module_& module);
 
+/// Called by bind_parts, with its submodule.
+void bind_selective_kernel_parts(pybind11::module_& nn);
+
 }  // namespace deeplight::python
