@@ -26,6 +26,7 @@ COMMANDS = {
     "study": "Train with one thing changed at a time, over several seeds.",
     "average": "Write the mean of several weights of one family.",
     "evaluate": "Score a super-resolved raster, or weights, against the truth.",
+    "landsat": "Decode a Landsat scene: kelvin, reflectance, indices.",
     "list": "List the architectures and the shipped weights.",
     "info": "Describe weights or a raster.",
     "doctor": "Check this installation.",

@@ -145,8 +145,7 @@ def load_data(config: TrainingConfig) -> TrainingData:
         RuntimeError: the package was built without rasters.
     """
     data, r = config.data, config.data.scale
-    stack = RasterStack(data)
-    regions = split_regions(config.split, stack.rows, stack.columns)
+    stack, regions = _opened(config)
     target, valid = stack.target()
     train = _checked_parts(regions, valid, r, stack.path(data.target))
     card = InitialCard(config.init)
@@ -176,7 +175,6 @@ def load_data(config: TrainingConfig) -> TrainingData:
         raw[guide.name] = (values, guide_valid)
     preprocessor = _native.Preprocessor(json.dumps(preprocessing), r)
 
-    cell_x, cell_y = (abs(v) * r for v in stack.grid.cell_size)
     prepared = TrainingData(
         target=target,
         valid=valid,
@@ -189,8 +187,8 @@ def load_data(config: TrainingConfig) -> TrainingData:
         regions=regions,
         preprocessing=preprocessing,
         scale=r,
-        cell_size=[cell_x, cell_y],
-        cell_size_units=_cell_units(stack.grid.crs_wkt),
+        cell_size=[abs(side) * r for side in stack.cell_size],
+        cell_size_units=stack.cell_size_units,
         data_range=data.data_range or preprocessing["output"]["maximum"],
         kernel=_kernel(data, stack),
         saturation=data.degradation.saturation,
@@ -199,6 +197,17 @@ def load_data(config: TrainingConfig) -> TrainingData:
     )
     check_reach(config.split, regions, prepared.margin)
     return prepared
+
+
+def _opened(config: TrainingConfig) -> tuple[Any, dict[str, list[Region]]]:
+    """What reads the configuration's data, and the regions of its split."""
+    if config.data.kind == "groklst":
+        from deeplight.training.groklst import GrokLstStack
+
+        images = GrokLstStack(config.data)
+        return images, images.regions
+    stack = RasterStack(config.data)
+    return stack, split_regions(config.split, stack.rows, stack.columns)
 
 
 def _checked_parts(
@@ -255,9 +264,3 @@ def _auxiliary(data: DataConfig, stack: RasterStack) -> torch.Tensor:
             f"{float(auxiliary.min()):g} to {float(auxiliary.max()):g}"
         )
     return auxiliary
-
-
-def _cell_units(wkt: str) -> str:
-    if not wkt:
-        return ""
-    return "degree" if wkt.lstrip().startswith(("GEOGCS", "GEOGCRS")) else "metre"

@@ -48,6 +48,19 @@ class RasterStack:
                 f"pixels, smaller than one {data.scale}x{data.scale} low-resolution cell"
             )
 
+    @property
+    def cell_size(self) -> tuple[float, float]:
+        """Of a target pixel, in :attr:`cell_size_units`."""
+        return self.grid.cell_size
+
+    @property
+    def cell_size_units(self) -> str:
+        """Of the target's coordinate system; empty where it names none."""
+        wkt = self.grid.crs_wkt.lstrip()
+        if not wkt:
+            return ""
+        return "degree" if wkt.startswith(("GEOGCS", "GEOGCRS")) else "metre"
+
     def path(self, name: str) -> str:
         """Of a raster of the configuration, for messages."""
         return str(Path(self._data.root) / name)
@@ -57,9 +70,11 @@ class RasterStack:
 
         Raises:
             FileNotFoundError: ``data.valid`` is missing.
-            ValueError: several bands; ``data.valid`` on another grid.
+            ValueError: several bands; ``data.valid`` on another grid; a temperature whose units
+                are not known, or below 100 or above 400 K.
         """
         values, valid = self._single(self._target, self._data.target)
+        values = self._physical(values, valid, self._target, self._data.target)
         if self._data.valid:
             mask, known, _ = self.layer(self._data.valid, "valid", "nearest")
             valid = valid & known & (mask != 0)
@@ -75,6 +90,7 @@ class RasterStack:
         raster = self._open(self._data.low_resolution, "low resolution")
         _native.check_guide(raster.info, self._target.info, "target", self._scale)
         values, valid = self._single(raster, self._data.low_resolution, 1)
+        values = self._physical(values, valid, raster, self._data.low_resolution)
         return torch.where(valid, values, math.nan), raster.info.bands[0].units
 
     def guide(self, guide: GuideConfig) -> tuple[torch.Tensor, torch.Tensor, list[Any]]:
@@ -149,6 +165,22 @@ class RasterStack:
         else:
             return raster
         return _native.align_guide(self.path(name), self.grid, 1, resampling)
+
+    def _physical(
+        self, values: torch.Tensor, valid: torch.Tensor, raster: Any, name: str
+    ) -> torch.Tensor:
+        """Temperatures in kelvin; anything else as it is."""
+        if self._data.light.units != "K" or not valid.any():
+            return values
+        from deeplight import radiometry
+
+        path = self.path(name)
+        stated = raster.info.bands[0].units
+        units = radiometry.temperature_units(stated, self._data.temperature, path)
+        kelvin = values + 273.15 if units == "celsius" else values
+        seen = kelvin[valid]
+        radiometry.check_kelvin(float(seen.min()), float(seen.max()), path)
+        return torch.where(valid, kelvin, 0)
 
     def _single(
         self, raster: Any, name: str, scale: int | None = None

@@ -41,7 +41,14 @@ def _at_least(table: Any, where: str, **bounds: float) -> None:
 def _check_data(config: TrainingConfig) -> None:
     data, patches, degradation = config.data, config.patches, config.data.degradation
     _at_least(data, "data", scale=1, data_range=0)
-    _one_of(data, "data", gain=("none", "least_squares"))
+    _one_of(data, "data", kind=("rasters", "groklst"), gain=("none", "least_squares"))
+    _one_of(data, "data", temperature=("", "kelvin", "celsius"))
+    _require(
+        not data.temperature or data.light.units == "K",
+        "data.temperature", "left out unless data.light.units is \"K\"", data.temperature,
+    )  # fmt: skip
+    if data.kind == "groklst":
+        _check_groklst(config)
     _require(data.light.std >= 0, "data.light.std", "0 (from the data) or above", data.light.std)
     windows = data.contrast_windows
     _require(
@@ -97,8 +104,38 @@ def _check_data(config: TrainingConfig) -> None:
             raise ValueError(f"'model.options.{key}' follows from [data]; leave it out")
 
 
+def _check_groklst(config: TrainingConfig) -> None:
+    data, split = config.data, config.split
+    _require(
+        bool(data.low_resolution), "data.low_resolution",
+        "a folder of the data set, e.g. \"240m/lst\"", data.low_resolution,
+    )  # fmt: skip
+    _require(data.light.units == "K", "data.light.units", '"K"', data.light.units)
+    for key in ("auxiliary", "valid", "temperature"):
+        _require(
+            not getattr(data, key), f"data.{key}", "left out with data.kind = \"groklst\"",
+            getattr(data, key),
+        )  # fmt: skip
+    for index, guide in enumerate(data.guides):
+        _require(
+            guide.contrast == "none", f"data.guides[{index}].contrast",
+            "\"none\" with data.kind = \"groklst\": images stand side by side", guide.contrast,
+        )  # fmt: skip
+    for key in ("train", "validation", "test", "context"):
+        _require(
+            not getattr(split, key), f"split.{key}",
+            "left out with data.kind = \"groklst\", which has lists of its own", True,
+        )  # fmt: skip
+    _require(
+        split.blocks.size == 0, "split.blocks.size", "0 with data.kind = \"groklst\"",
+        split.blocks.size,
+    )  # fmt: skip
+
+
 def _check_split(config: TrainingConfig) -> None:
     split, blocks = config.split, config.split.blocks
+    if config.data.kind == "groklst":
+        return
     _at_least(split, "split", buffer=0)
     _at_least(blocks, "split.blocks", size=0, folds=2, fold=0, test_fold=-1)
     if blocks.size == 0:
@@ -142,9 +179,13 @@ def _check_optimizer(config: TrainingConfig) -> None:
         "two numbers in [0, 1)",
         list(optimizer.betas),
     )
-    _at_least(optimizer, "optimizer", weight_decay=0, clip=0, warmup=0, accumulate=1)
+    _at_least(optimizer, "optimizer", weight_decay=0, clip=0, warmup=0, accumulate=1, cycles=1)
     _require(0 <= optimizer.floor <= 1, "optimizer.floor", "in [0, 1]", optimizer.floor)
     _one_of(optimizer, "optimizer", schedule=("cosine", "one_cycle", "constant"))
+    _require(
+        optimizer.cycles == 1 or optimizer.schedule == "cosine",
+        "optimizer.cycles", "1 unless optimizer.schedule is \"cosine\"", optimizer.cycles,
+    )  # fmt: skip
     _one_of(config.init, "init", statistics=("data", "card"))
     if not config.init.weights:
         _require(
@@ -156,6 +197,10 @@ def _check_optimizer(config: TrainingConfig) -> None:
 def _check_run(config: TrainingConfig) -> None:
     run = config.run
     _at_least(run, "run", steps=1, validate_every=1, checkpoint_every=1, log_every=1)
+    _require(
+        config.optimizer.cycles <= run.steps,
+        "optimizer.cycles", f"at most run.steps = {run.steps}", config.optimizer.cycles,
+    )  # fmt: skip
     _at_least(run, "run", early_stopping=0)
     _one_of(run, "run", precision=("float32", "bf16", "fp16"), averaging=("ema", "tail", "none"))
     _require(0 <= run.ema < 1, "run.ema", "in [0, 1)", run.ema)

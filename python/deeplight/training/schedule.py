@@ -7,7 +7,14 @@ from dataclasses import dataclass
 
 from deeplight.training.schema import OptimizerConfig
 
-__all__ = ["Rates", "one_cycle", "rates_at", "warmup_constant", "warmup_cosine"]
+__all__ = [
+    "Rates",
+    "cosine_restarts",
+    "one_cycle",
+    "rates_at",
+    "warmup_constant",
+    "warmup_cosine",
+]
 
 #: AdamW's first beta under ``one_cycle``: high where the rate is low, low at its peak.
 _SLOW_MOMENTUM, _FAST_MOMENTUM = 0.95, 0.85
@@ -37,7 +44,7 @@ def rates_at(optimizer: OptimizerConfig, step: int, steps: int) -> Rates:
     elif optimizer.schedule == "constant":
         factor = warmup_constant(step, warmup)
     else:
-        factor = warmup_cosine(step, steps, warmup, floor)
+        factor = cosine_restarts(step, steps, warmup, floor, optimizer.cycles)
     return Rates(optimizer.lr * factor, momentum)
 
 
@@ -57,6 +64,20 @@ def warmup_cosine(step: int, steps: int, warmup: int, floor: float) -> float:
         return (step + 1) / warmup
     progress = (step + 1 - warmup) / max(1, steps - warmup)
     return floor + (1 - floor) * 0.5 * (1 + math.cos(math.pi * min(1.0, progress)))
+
+
+def cosine_restarts(step: int, steps: int, warmup: int, floor: float, cycles: int) -> float:
+    """Linear warm-up, then ``cycles`` halves of a cosine of equal length, each from 1 to ``floor``.
+
+    Warm restarts (Loshchilov and Hutter 2017, arXiv 1608.03983) without growing cycles; the warm-up
+    counts to the first. One cycle is :func:`warmup_cosine`.
+    """
+    length = -(-steps // cycles)
+    cycle = step // length
+    start = cycle * length
+    return warmup_cosine(
+        step - start, min(length, steps - start), warmup if cycle == 0 else 0, floor
+    )
 
 
 def warmup_constant(step: int, warmup: int) -> float:

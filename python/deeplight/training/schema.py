@@ -82,10 +82,18 @@ class DataConfig:
     ``valid`` is a raster on the target's grid whose zeros are left out. ``align`` reprojects guides
     that lie on another grid. ``gain = "least_squares"`` multiplies a real low resolution of another
     sensor by its least-squares gain over the training region; the card keeps it.
+
+    ``kind`` is "rasters" or "groklst" (:mod:`deeplight.training.groklst`): then target, low
+    resolution and guides are folders, and the data set's own lists are the split.
+
+    Temperatures (``light.units = "K"``) become kelvin: ``temperature`` is "kelvin" or "celsius", or
+    empty where the rasters state their units.
     """
 
     target: str
     root: str = "."
+    kind: str = "rasters"
+    temperature: str = ""
     low_resolution: str = ""
     auxiliary: str = ""
     auxiliary_name: str = ""
@@ -182,8 +190,9 @@ class InitConfig:
 class OptimizerConfig:
     """AdamW, warm-up and a schedule: ``[optimizer]``.
 
-    ``schedule`` is "cosine" (linear warm-up, then down to ``floor * lr``), "one_cycle" (up over
-    ``warmup`` steps by half a cosine, momentum mirrored) or "constant" (after the warm-up).
+    ``schedule`` is "cosine" (linear warm-up, then down to ``floor * lr``, ``cycles`` times, each
+    time from the top again), "one_cycle" (up over ``warmup`` steps by half a cosine, momentum
+    mirrored) or "constant" (after the warm-up).
     A step adds up ``accumulate`` batches.
     """
 
@@ -194,6 +203,7 @@ class OptimizerConfig:
     schedule: str = "cosine"
     warmup: int = 100
     floor: float = 0.02
+    cycles: int = 1
     accumulate: int = 1
 
 
@@ -253,7 +263,7 @@ class TrainingConfig:
 
     def identity(self) -> dict[str, Any]:
         """The tables without what changes nothing that is computed, such as where the data lie."""
-        table = self.to_dict()
+        table = _as_ever(self.to_dict())
         del table["data"]["root"], table["weights"]
         for rhythm in ("checkpoint_every", "log_every"):
             del table["run"][rhythm]
@@ -265,9 +275,20 @@ class TrainingConfig:
 
     def data_digest(self) -> str:
         """SHA-256 of what :func:`deeplight.training.load_data` depends on, the root left out."""
-        table = self.to_dict()
+        table = _as_ever(self.to_dict())
         del table["data"]["root"]
         return _digest({key: table[key] for key in ("data", "split", "init")})
+
+
+#: Keys younger than files that hold a digest. Where they say what was always so, they are left out.
+_YOUNGER = (("data", "kind", "rasters"), ("data", "temperature", ""), ("optimizer", "cycles", 1))
+
+
+def _as_ever(table: dict[str, Any]) -> dict[str, Any]:
+    for name, key, value in _YOUNGER:
+        if table[name][key] == value:
+            del table[name][key]
+    return table
 
 
 def _digest(table: dict[str, Any]) -> str:

@@ -85,3 +85,21 @@ def test_no_average_is_the_network_itself():
     average = make_average(RunConfig(averaging="none"), network)
     assert average.network is network
     assert not average.own
+
+
+def test_cosine_restarts():
+    given = [r.lr for r in rates(40, warmup=0, floor=0.001, cycles=4)]
+    one = [2.0 * warmup_cosine(step, 10, 0, 0.001) for step in range(10)]
+    assert given == one * 4
+    assert given[9] == given[-1] == pytest.approx(0.002)
+    warmed = [r.lr for r in rates(40, warmup=5, floor=0.0, cycles=2)]
+    assert warmed[4] == max(warmed) == 2.0
+    assert warmed[20] > 0.98 * 2.0
+    assert warmed[19] == warmed[-1] == 0.0
+    # A length that the cycles do not divide: the last one is shorter and still ends at the floor.
+    uneven = [r.lr for r in rates(10, warmup=0, floor=0.0, cycles=4)]
+    assert [step for step, lr in enumerate(uneven) if lr == 0.0] == [2, 5, 8, 9]
+
+
+def test_one_cycle_of_the_cosine_is_the_cosine():
+    assert rates(50, warmup=5) == rates(50, warmup=5, cycles=1)
