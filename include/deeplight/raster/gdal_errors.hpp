@@ -8,6 +8,7 @@
 #include <cpl_error.h>
 #include <gdal.h>
 
+#include <cstring>
 #include <mutex>
 #include <string>
 
@@ -20,14 +21,18 @@ class GdalErrors {
     static std::once_flag once;
     std::call_once(once, [] { GDALAllRegister(); });
     CPLPushErrorHandlerEx(&GdalErrors::handle, this);
-    // Without it a JPEG cut short decodes to grey with a mere warning.
-    CPLSetThreadLocalConfigOption("GDAL_ERROR_ON_LIBJPEG_WARNING", "TRUE");
-    // Reading a .gz must not write beside it.
-    CPLSetThreadLocalConfigOption("CPL_VSIL_GZIP_WRITE_PROPERTIES", "NO");
+    if (++depth() == 1) {
+      // Without it a JPEG cut short decodes to grey with a mere warning.
+      CPLSetThreadLocalConfigOption("GDAL_ERROR_ON_LIBJPEG_WARNING", "TRUE");
+      // Reading a .gz must not write beside it.
+      CPLSetThreadLocalConfigOption("CPL_VSIL_GZIP_WRITE_PROPERTIES", "NO");
+    }
   }
   ~GdalErrors() {
-    CPLSetThreadLocalConfigOption("GDAL_ERROR_ON_LIBJPEG_WARNING", nullptr);
-    CPLSetThreadLocalConfigOption("CPL_VSIL_GZIP_WRITE_PROPERTIES", nullptr);
+    if (--depth() == 0) {
+      CPLSetThreadLocalConfigOption("GDAL_ERROR_ON_LIBJPEG_WARNING", nullptr);
+      CPLSetThreadLocalConfigOption("CPL_VSIL_GZIP_WRITE_PROPERTIES", nullptr);
+    }
     CPLPopErrorHandler();
     CPLErrorReset();
   }
@@ -47,10 +52,17 @@ class GdalErrors {
   }
 
  private:
+  static int& depth() {
+    thread_local int scopes = 0;
+    return scopes;
+  }
+
   static void CPL_STDCALL handle(CPLErr kind, CPLErrorNum, const char* message) {
     auto* self = static_cast<GdalErrors*>(CPLGetErrorHandlerUserData());
     if (self == nullptr || kind == CE_Debug || message == nullptr) return;
-    std::string& all = kind >= CE_Failure ? self->errors_ : self->warnings_;
+    // libtiff leaves out a tag that it could not read, nodata for one, with a mere warning.
+    const bool lost = kind == CE_Warning && std::strstr(message, "IO error") != nullptr;
+    std::string& all = kind >= CE_Failure || lost ? self->errors_ : self->warnings_;
     constexpr std::size_t enough = 1000;
     if (all.size() < enough && all.find(message) == std::string::npos) {
       all += (all.empty() ? "" : "; ") + std::string(message);

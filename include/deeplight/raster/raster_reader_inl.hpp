@@ -60,6 +60,7 @@ inline RasterInfo describe(GDALDataset& dataset, const std::string& path) {
   info.grid.georeferenced = dataset.GetGeoTransform(info.grid.geotransform.data()) == CE_None;
   if (!info.grid.georeferenced) info.grid.geotransform = {0, 1, 0, 0, 0, 1};
   if (const OGRSpatialReference* crs = dataset.GetSpatialRef(); crs != nullptr) {
+    const GdalErrors quiet;  // a system that GDAL cannot express is no damage
     char* wkt = nullptr;
     const char* const options[] = {"FORMAT=WKT2", nullptr};
     if (crs->exportToWkt(&wkt, options) == OGRERR_NONE && wkt != nullptr) info.grid.crs_wkt = wkt;
@@ -85,6 +86,29 @@ inline BandInfo describe_band(GDALRasterBand& band) {
   info.scale = band.GetScale();
   info.offset = band.GetOffset();
   return info;
+}
+
+inline std::shared_ptr<void> open_for_reading(const std::string& name) {
+  GDALDatasetH dataset = GDALOpenEx(name.c_str(), GDAL_OF_RASTER | GDAL_OF_READONLY,
+                                    allowed_drivers, nullptr, nullptr);
+  if (dataset == nullptr) return nullptr;
+  return {dataset, [](void* open) {
+            const GdalErrors quiet;
+            GDALClose(open);
+          }};
+}
+
+/// A GeoTIFF that seems to have neither mask nor overviews nor further images.
+inline bool is_plain_tiff(const std::shared_ptr<void>& open) {
+  if (open == nullptr) return false;
+  GDALDataset& dataset = *static_cast<GDALDataset*>(open.get());
+  if (dataset.GetDriver() == nullptr || dataset.GetRasterCount() == 0 ||
+      std::string_view(dataset.GetDriver()->GetDescription()) != "GTiff") {
+    return false;
+  }
+  GDALRasterBand& band = *dataset.GetRasterBand(1);
+  return (band.GetMaskFlags() & GMF_PER_DATASET) == 0 && band.GetOverviewCount() == 0 &&
+         dataset.GetMetadata("SUBDATASETS") == nullptr;
 }
 
 /// Subdatasets of a container, for a message.
@@ -131,8 +155,7 @@ DEEPLIGHT_INLINE RasterReader::RasterReader(const std::filesystem::path& path,
                      "' does not exist");
   check_vrt_sources(name);
   GdalErrors errors;
-  GDALDatasetH dataset = GDALOpenEx(name.c_str(), GDAL_OF_RASTER | GDAL_OF_READONLY,
-                                    detail::allowed_drivers, nullptr, nullptr);
+  const std::shared_ptr<void> dataset = detail::open_for_reading(name);
   if (dataset == nullptr) {
     require<FormatError>(!std::filesystem::is_directory(path, error), "'", name,
                          "' is a folder, not a raster");
@@ -143,19 +166,24 @@ DEEPLIGHT_INLINE RasterReader::RasterReader(const std::filesystem::path& path,
     throw FormatError(concat("'", name, "' is not a raster in a format that deeplight reads, or it",
                              " is damaged (GDAL: ", errors.text(), ")"));
   }
-  *this = adopt(std::shared_ptr<void>(dataset,
-                                      [](void* open) {
-                                        const GdalErrors quiet;
-                                        GDALClose(open);
-                                      }),
-                name, limits);
+  if (detail::is_plain_tiff(dataset)) {
+    // libtiff takes a link to the next directory that it cannot read for the end of the file: a
+    // mask would be overlooked. Nothing but a second look tells.
+    const std::shared_ptr<void> again = detail::open_for_reading(name);
+    require<FormatError>(again != nullptr && detail::is_plain_tiff(again), "'", name,
+                         "' shows another content each time; reading it fails");
+  }
+  require<FormatError>(!errors.failed(), "'", name,
+                       "' cannot be described; it is truncated or damaged (GDAL: ", errors.text(),
+                       ")");
+  *this = adopt(dataset, name, limits);
 }
 
 DEEPLIGHT_INLINE RasterReader RasterReader::adopt(std::shared_ptr<void> dataset,
                                                   const std::string& name,
                                                   const RasterLimits& limits) {
   require(dataset != nullptr, "no GDAL dataset given for '", name, "'");
-  const GdalErrors quiet;
+  GdalErrors errors;
   auto state = std::make_shared<State>();
   state->dataset = std::move(dataset);
   state->limits = limits;
@@ -197,6 +225,10 @@ DEEPLIGHT_INLINE RasterReader RasterReader::adopt(std::shared_ptr<void> dataset,
     info.bands.push_back(detail::describe_band(band));
     state->numbers.push_back(number);
   }
+  gdal.GetRasterBand(1)->GetMaskFlags();  // looks for masks, which may fail
+  require<FormatError>(!errors.failed(), "'", name,
+                       "' cannot be described; it is truncated or damaged (GDAL: ", errors.text(),
+                       ")");
   require<FormatError>(!info.bands.empty(), "'", name, "' has only alpha bands");
   detail::check_expansion(gdal, info, limits);
   RasterReader reader;
@@ -296,6 +328,9 @@ DEEPLIGHT_INLINE void RasterReader::State::read_validity(const Window& window,
     GDALRasterBand& band = *gdal().GetRasterBand(bands[index]);
     std::uint8_t* target = valid.data() + static_cast<std::int64_t>(index) * pixels;
     const int flags = band.GetMaskFlags();
+    require<FormatError>(!errors.failed(), "the mask of band ", bands[index], " of '", info.path,
+                         "' cannot be read; it is truncated or damaged (GDAL: ", errors.text(),
+                         ")");
     if ((flags & GMF_ALL_VALID) != 0) {
       std::fill_n(target, pixels, std::uint8_t{1});
     } else if ((flags & GMF_PER_DATASET) != 0 && shared != nullptr) {
