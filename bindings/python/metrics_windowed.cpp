@@ -21,6 +21,8 @@
 
 #include <pybind11/stl.h>
 
+#include <array>
+
 #include "deeplight/metrics/gradient_error.hpp"
 #include "deeplight/metrics/ms_ssim.hpp"
 #include "deeplight/metrics/piqe.hpp"
@@ -72,6 +74,96 @@ py::class_<Accumulator> accumulator(py::module_& module, const char* name) {
       .def("compute", &Accumulator::compute)
       .def("state", &Accumulator::state)
       .def("load_state", &Accumulator::load_state, py::arg("state"));
+}
+
+/// PIQE's verdicts and sums; scores of one image and MS-SSIM, whole or in blocks.
+void def_more_accumulators(py::module_& module) {
+  using namespace metrics;
+  module.def(
+      "piqe_blocks",
+      [](const at::Tensor& image, const std::string& options, const Optional& mask,
+         const Optional& where) {
+        const PiqeBlocks blocks =
+            piqe_blocks(image, windowed_options<PiqeOptions>(options, mask, where, "mean"));
+        return std::array{blocks.distortion, blocks.counted, blocks.active, blocks.artifact,
+                          blocks.noise};
+      },
+      py::arg("image"), py::arg("options") = "{}", py::arg("mask") = py::none(),
+      py::arg("where") = py::none(), py::call_guard<py::gil_scoped_release>(),
+      "[distortion, counted, active, artifact, noise] of every block.");
+  py::class_<PiqeAccumulator>(module, "PiqeAccumulator", "PIQE of all blocks of all pieces.")
+      .def(py::init([](const std::string& options) {
+             return PiqeAccumulator(parse_options<PiqeOptions>(options));
+           }),
+           py::arg("options"))
+      .def_property_readonly_static("halo",
+                                    [](const py::object&) { return PiqeAccumulator::halo(); })
+      .def(
+          "update",
+          [](PiqeAccumulator& self, const at::Tensor& piece, std::int64_t top, std::int64_t left,
+             std::int64_t bottom, std::int64_t right, const Optional& mask, const Optional& where) {
+            self.update(piece, {top, left, bottom, right}, mask, where);
+          },
+          py::arg("piece"), py::arg("top") = 0, py::arg("left") = 0, py::arg("bottom") = 0,
+          py::arg("right") = 0, py::arg("mask") = py::none(), py::arg("where") = py::none(),
+          py::call_guard<py::gil_scoped_release>())
+      .def("merge", &PiqeAccumulator::merge, py::arg("other"))
+      .def("compute", &PiqeAccumulator::compute)
+      .def_property_readonly("count", &PiqeAccumulator::count)
+      .def("state", &PiqeAccumulator::state)
+      .def("load_state", &PiqeAccumulator::load_state, py::arg("state"));
+  accumulator<GradientErrorAccumulator>(module, "GradientErrorAccumulator")
+      .def(py::init([](const std::string& options) {
+             return GradientErrorAccumulator(parse_options<GradientErrorOptions>(options));
+           }),
+           py::arg("options") = "{}");
+  const auto single = [&module]<class Accumulator>(const char* name, Accumulator*) {
+    py::class_<Accumulator>(module, name)
+        .def(py::init<>())
+        .def_property_readonly("overlap", [](const Accumulator&) { return Accumulator::overlap(); })
+        .def_property_readonly("count", [](const Accumulator& self) { return self.count(); })
+        .def("update", &Accumulator::update, py::arg("image"), py::arg("mask") = py::none(),
+             py::arg("where") = py::none(), py::call_guard<py::gil_scoped_release>())
+        .def(
+            "merge", [](Accumulator& self, const Accumulator& other) { self.merge(other); },
+            py::arg("other"))
+        .def("compute", &Accumulator::compute)
+        .def("state", [](const Accumulator& self) { return self.state(); })
+        .def(
+            "load_state",
+            [](Accumulator& self, const std::array<double, 5>& state) { self.load_state(state); },
+            py::arg("state"));
+  };
+  single("AverageGradientAccumulator", static_cast<AverageGradientAccumulator*>(nullptr));
+  single("LaplacianVarianceAccumulator", static_cast<LaplacianVarianceAccumulator*>(nullptr));
+  py::class_<EntropyAccumulator>(module, "EntropyAccumulator")
+      .def(py::init([](std::optional<double> data_range, const std::string& json) {
+             auto options = parse_options<EntropyOptions>(json);
+             options.data_range = data_range;
+             return EntropyAccumulator(options);
+           }),
+           py::arg("data_range"), py::arg("options") = "{}")
+      .def_property_readonly("count", &EntropyAccumulator::count)
+      .def("update", &EntropyAccumulator::update, py::arg("image"), py::arg("mask") = py::none(),
+           py::call_guard<py::gil_scoped_release>())
+      .def("merge", &EntropyAccumulator::merge, py::arg("other"))
+      .def("compute", &EntropyAccumulator::compute)
+      .def("state", &EntropyAccumulator::state)
+      .def("load_state", &EntropyAccumulator::load_state, py::arg("state"));
+  py::class_<MsSsimAccumulator>(module, "MsSsimAccumulator")
+      .def(py::init([](std::optional<double> data_range, const std::string& json) {
+             auto options = parse_options<MsSsimOptions>(json);
+             options.data_range = data_range;
+             return MsSsimAccumulator(options);
+           }),
+           py::arg("data_range"), py::arg("options") = "{}")
+      .def_property_readonly("count", &MsSsimAccumulator::count)
+      .def("update", &MsSsimAccumulator::update, py::arg("prediction"), py::arg("target"),
+           py::arg("mask") = py::none(), py::call_guard<py::gil_scoped_release>())
+      .def("merge", &MsSsimAccumulator::merge, py::arg("other"))
+      .def("compute", &MsSsimAccumulator::compute)
+      .def("state", &MsSsimAccumulator::state)
+      .def("load_state", &MsSsimAccumulator::load_state, py::arg("state"));
 }
 
 }  // namespace
@@ -163,6 +255,7 @@ void bind_metrics_windowed(py::module_& module) {
   local("average_gradient", &metrics::average_gradient);
   local("laplacian_variance", &metrics::laplacian_variance);
 
+  def_more_accumulators(scores);
   bind_metric_statistics(scores);
   accumulator<metrics::SsimAccumulator>(scores, "SsimAccumulator")
       .def(py::init([](std::optional<double> data_range, const std::string& options) {

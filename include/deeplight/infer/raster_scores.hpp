@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "deeplight/core/config.hpp"
+#include "deeplight/metrics/niqe.hpp"
 
 namespace deeplight {
 
@@ -19,6 +20,11 @@ struct RasterScoreOptions {
   double lit_threshold = 0.0;          ///< lit means truth > threshold
   std::int64_t scale = 0;              ///< fine cells along a coarse one, for ERGAS; 0: not known
   bool everything = false;             ///< all scores instead of those that matter most
+  /// Adds RMSE and bias where the truth is at or above this.
+  std::optional<double> saturation{};
+  /// Adds pixels, bias, MAE and RMSE per bin of the truth; K + 1 ascending edges.
+  std::vector<double> brightness_edges{};
+  std::optional<metrics::NiqeModel> niqe_model{};  ///< adds NIQE, where blocks fit into the image
 };
 
 /// Rows of a candidate and the truth, the full width of the image.
@@ -28,6 +34,7 @@ struct ScoredRows {
   at::Tensor valid;       ///< [h, W] boolean
   at::Tensor lit;         ///< [h, W] boolean, truth above the threshold
   std::int64_t fresh;     ///< the last `fresh` rows are new; those above them were seen before
+  bool last = false;      ///< whether the image ends with them
 };
 
 /// Scores of one candidate that grow from block to block.
@@ -40,7 +47,7 @@ class RasterScores {
   std::int64_t overlap() const { return overlap_; }
 
   /// Adds a block. `rows.fresh` rows are counted; above them stand up to `overlap()` rows that were
-  /// the last of what was seen before: all of them, or the whole image so far.
+  /// the last of what was seen before: all of them, or the whole image so far. `rows.last` ends it.
   void update(const ScoredRows& rows);
 
   /// Scores by key, NaN where one has no pixel to stand on; float64.
@@ -57,6 +64,10 @@ class RasterScores {
   void add_pointwise(const std::string& key, Metric metric, bool lit);
   template <class Accumulator>
   void add_windowed(const std::string& key, Accumulator accumulator, bool lit);
+  void add_multi_scale(const RasterScoreOptions& options);
+  void add_spectral();
+  void add_no_reference(const RasterScoreOptions& options);
+  void add_brightness(const RasterScoreOptions& options);
 
   std::vector<Score> scores_;
   std::int64_t overlap_ = 0;

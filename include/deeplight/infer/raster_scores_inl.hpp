@@ -9,12 +9,19 @@
 
 #include "deeplight/core/errors.hpp"
 #include "deeplight/infer/raster_scores.hpp"
+#include "deeplight/infer/row_queue.hpp"
+#include "deeplight/metrics/brightness.hpp"
 #include "deeplight/metrics/correlation.hpp"
 #include "deeplight/metrics/ergas.hpp"
+#include "deeplight/metrics/gradient_error.hpp"
 #include "deeplight/metrics/light.hpp"
+#include "deeplight/metrics/ms_ssim.hpp"
+#include "deeplight/metrics/piqe.hpp"
 #include "deeplight/metrics/psnr.hpp"
 #include "deeplight/metrics/regression.hpp"
 #include "deeplight/metrics/sam.hpp"
+#include "deeplight/metrics/sharpness.hpp"
+#include "deeplight/metrics/spectral_error.hpp"
 #include "deeplight/metrics/ssim.hpp"
 #include "deeplight/metrics/uiqi.hpp"
 
@@ -24,6 +31,11 @@ namespace detail {
 /// The last `count` rows of an image [h, W].
 inline at::Tensor last_rows(const at::Tensor& image, std::int64_t count) {
   return image.narrow(0, image.size(0) - count, count);
+}
+
+inline QueuedRows fresh_rows(const ScoredRows& rows) {
+  return {last_rows(rows.prediction, rows.fresh), last_rows(rows.truth, rows.fresh),
+          last_rows(rows.valid, rows.fresh), last_rows(rows.lit, rows.fresh)};
 }
 
 }  // namespace detail
@@ -60,6 +72,117 @@ void RasterScores::add_windowed(const std::string& key, Accumulator accumulator,
                      [windows] { return windows->compute(); }});
 }
 
+DEEPLIGHT_INLINE void RasterScores::add_multi_scale(const RasterScoreOptions& options) {
+  metrics::MsSsimOptions scales;
+  scales.data_range = options.data_range;
+  const auto score = std::make_shared<metrics::MsSsimRows>(scales);
+  scores_.push_back({"ms_ssim",
+                     [score](const ScoredRows& rows) {
+                       const detail::QueuedRows fresh = detail::fresh_rows(rows);
+                       score->update(fresh.prediction, fresh.truth, fresh.valid);
+                     },
+                     [score] { return score->compute(); }});
+}
+
+DEEPLIGHT_INLINE void RasterScores::add_spectral() {
+  const auto score = std::make_shared<metrics::SpectralAccumulator>(
+      metrics::SpectralOptions{.statistic = metrics::SpectralStatistic::log});
+  // A window begins at every stride: a block of one stride, the rest of the window below it.
+  const auto queue = std::make_shared<detail::BlockQueue>(score->stride(), score->overlap(), false);
+  scores_.push_back({"spectral",
+                     [score, queue](const ScoredRows& given) {
+                       queue->push(
+                           detail::fresh_rows(given), given.last,
+                           [&](const detail::QueuedRows& block, std::int64_t top, std::int64_t) {
+                             const detail::QueuedRows rows = block.part(top, block.size() - top);
+                             score->update(rows.prediction, rows.truth, rows.valid);
+                           });
+                     },
+                     [score] { return score->compute(); }});
+}
+
+DEEPLIGHT_INLINE void RasterScores::add_no_reference(const RasterScoreOptions& options) {
+  const metrics::PiqeOptions stretched{.stretch = metrics::PiqeStretch::range,
+                                       .data_range = options.data_range.value_or(0.0)};
+  const auto add_piqe = [&](const std::string& key, bool lit) {
+    const auto score = std::make_shared<metrics::PiqeAccumulator>(stretched);
+    const auto queue =
+        std::make_shared<detail::BlockQueue>(kernels::piqe_block, score->halo(), false);
+    scores_.push_back(
+        {key,
+         [score, queue, lit](const ScoredRows& rows) {
+           queue->push(detail::fresh_rows(rows), rows.last,
+                       [&](const detail::QueuedRows& block, std::int64_t top, std::int64_t bottom) {
+                         std::optional<at::Tensor> where;
+                         if (lit) where = block.lit;
+                         score->update(block.prediction, {.top = top, .bottom = bottom},
+                                       block.valid, where);
+                       });
+         },
+         [score] { return score->compute(); }});
+  };
+  if (options.everything) {
+    add_piqe("piqe", false);
+    add_piqe("lit_piqe", true);
+    const auto entropy = std::make_shared<metrics::EntropyAccumulator>(
+        metrics::EntropyOptions{.data_range = options.data_range});
+    scores_.push_back({"entropy",
+                       [entropy](const ScoredRows& rows) {
+                         const detail::QueuedRows fresh = detail::fresh_rows(rows);
+                         entropy->update(fresh.prediction, fresh.valid);
+                       },
+                       [entropy] { return entropy->compute(); }});
+  }
+  if (options.niqe_model) {
+    const std::int64_t block = options.niqe_model->options.block_size;
+    const auto score = std::make_shared<metrics::NiqeAccumulator>(*options.niqe_model);
+    const auto queue = std::make_shared<detail::BlockQueue>(block, score->halo(), true);
+    scores_.push_back({"niqe",
+                       [score, queue, block](const ScoredRows& rows) {
+                         queue->push(detail::fresh_rows(rows), rows.last,
+                                     [&](const detail::QueuedRows& queued, std::int64_t top,
+                                         std::int64_t bottom) {
+                                       const std::int64_t wide =
+                                           queued.valid.size(1) / block * block;
+                                       if (wide == 0) return;
+                                       score->update(queued.prediction.narrow(1, 0, wide), top, 0,
+                                                     bottom, 0, queued.valid.narrow(1, 0, wide));
+                                     });
+                       },
+                       [score] { return score->compute(); }});
+  }
+}
+
+DEEPLIGHT_INLINE void RasterScores::add_brightness(const RasterScoreOptions& options) {
+  using metrics::ErrorStatistic;
+  if (options.saturation) {
+    const auto core = [&](ErrorStatistic statistic) {
+      return metrics::SaturatedCoreError{.saturation = options.saturation, .statistic = statistic};
+    };
+    add_pointwise("core_rmse", core(ErrorStatistic::rmse), false);
+    add_pointwise("core_bias", core(ErrorStatistic::bias), false);
+  }
+  if (options.brightness_edges.empty()) return;
+  const auto bins = std::make_shared<metrics::Accumulator<metrics::ErrorsByBrightness>>(
+      metrics::ErrorsByBrightness{.edges = options.brightness_edges});
+  static constexpr const char* names[] = {"pixels", "bias", "mae", "rmse"};
+  for (std::size_t bin = 0; bin + 1 < options.brightness_edges.size(); ++bin) {
+    for (std::int64_t i = 0; i < 4; ++i) {
+      const auto update = [bins](const ScoredRows& rows) {
+        const detail::QueuedRows fresh = detail::fresh_rows(rows);
+        bins->update(fresh.prediction, fresh.truth, fresh.valid);
+      };
+      scores_.push_back(
+          {concat("bin", bin, "_", names[i]),
+           bin == 0 && i == 0 ? std::function<void(const ScoredRows&)>(update)
+                              : [](const ScoredRows&) {},
+           [bins, bin, i] {
+             return bins->compute()[static_cast<std::int64_t>(bin)][i].template item<double>();
+           }});
+    }
+  }
+}
+
 DEEPLIGHT_INLINE RasterScores::RasterScores(const RasterScoreOptions& options) {
   require(std::isfinite(options.lit_threshold), "scores: the lit threshold must be finite, got ",
           options.lit_threshold);
@@ -70,7 +193,12 @@ DEEPLIGHT_INLINE RasterScores::RasterScores(const RasterScoreOptions& options) {
 
   add_pointwise("psnr", psnr, false);
   add_windowed("ssim", metrics::SsimAccumulator(ssim), false);
-  if (all) add_windowed("uiqi", metrics::UiqiAccumulator(), false);
+  if (all) {
+    add_multi_scale(options);
+    add_windowed("uiqi", metrics::UiqiAccumulator(), false);
+    add_windowed("gradient", metrics::GradientErrorAccumulator(), false);
+    add_spectral();
+  }
   add_pointwise("rmse", metrics::Rmse{}, false);
   if (all) {
     add_pointwise("mae", metrics::Mae{}, false);
@@ -95,7 +223,10 @@ DEEPLIGHT_INLINE RasterScores::RasterScores(const RasterScoreOptions& options) {
   }
   add_pointwise("lit_psnr", psnr, true);
   add_windowed("lit_ssim", metrics::SsimAccumulator(ssim), true);
-  if (all) add_windowed("lit_uiqi", metrics::UiqiAccumulator(), true);
+  if (all) {
+    add_windowed("lit_uiqi", metrics::UiqiAccumulator(), true);
+    add_windowed("lit_gradient", metrics::GradientErrorAccumulator(), true);
+  }
   add_pointwise("lit_rmse", metrics::Rmse{}, true);
   if (all) {
     add_pointwise("lit_mae", metrics::Mae{}, true);
@@ -105,6 +236,8 @@ DEEPLIGHT_INLINE RasterScores::RasterScores(const RasterScoreOptions& options) {
   }
   add_pointwise("lit_cc", metrics::Cc{}, true);
   if (all) add_pointwise("lit_sam", metrics::ImageSam{}, true);
+  add_no_reference(options);
+  add_brightness(options);
 }
 
 DEEPLIGHT_INLINE void RasterScores::update(const ScoredRows& rows) {

@@ -28,6 +28,8 @@ struct ScoreRequest {
   std::optional<std::filesystem::path> low_resolution{};
   RasterScoreOptions scores{};     ///< data range, threshold, how much is computed
   std::optional<Window> window{};  ///< of the truth; the whole otherwise
+  /// Zones of a city-level regression, a raster or polygons: see `open_zones`. Adds R2 and slope.
+  std::optional<std::filesystem::path> zones{};
   /// A raster of (first prediction - truth) on the truth's grid, NaN where either has no value.
   std::optional<std::filesystem::path> error_map{};
   std::int64_t block_pixels = std::int64_t{1} << 21;  ///< memory: about 100 bytes for each

@@ -5,6 +5,7 @@
 #include <ATen/core/grad_mode.h>
 #include <ATen/ops/cat.h>
 #include <ATen/ops/from_blob.h>
+#include <ATen/ops/tensor.h>
 #include <ATen/ops/upsample_bicubic2d.h>
 
 #include <algorithm>
@@ -15,6 +16,8 @@
 #include "deeplight/core/errors.hpp"
 #include "deeplight/functional/block_mean.hpp"
 #include "deeplight/infer/score_rasters.hpp"
+#include "deeplight/infer/zone_labels.hpp"
+#include "deeplight/metrics/city.hpp"
 #include "deeplight/raster/alignment.hpp"
 #include "deeplight/raster/raster_writer.hpp"
 
@@ -89,6 +92,7 @@ struct Candidate {
   RasterScores scores;
   std::int64_t missing = 0;
   at::Tensor tail{};  // last rows of the block before
+  std::optional<metrics::ZoneAccumulator> cities{};
 };
 
 inline std::vector<Candidate> open_candidates(const ScoreRequest& request,
@@ -192,6 +196,12 @@ DEEPLIGHT_INLINE ScoreReport score_rasters(const ScoreRequest& request) {
     require<Cancelled>(!request.progress || request.progress(done, window.rows),
                        "scoring cancelled after ", done, " of ", window.rows, " rows");
   };
+  std::optional<ZoneLabels> zones;
+  if (request.zones) {
+    zones = open_zones(*request.zones, truth.info());
+    const at::Tensor labels = at::tensor(zones->labels, at::kLong);
+    for (detail::Candidate& candidate : candidates) candidate.cities.emplace(labels);
+  }
   const std::int64_t step = detail::rows_of_block(request, window.columns);
   const std::int64_t overlap = candidates.front().scores.overlap();
   at::Tensor truth_tail, valid_tail;
@@ -224,11 +234,14 @@ DEEPLIGHT_INLINE ScoreReport score_rasters(const ScoreRequest& request) {
     const at::Tensor whole_truth = detail::below(truth_tail, target.values);
     const at::Tensor whole_valid = detail::below(valid_tail, valid);
     const at::Tensor whole_lit = whole_truth.gt(request.scores.lit_threshold);
+    const at::Tensor places = zones ? zones->read(block) : at::Tensor();
     const std::int64_t kept = std::min(overlap, whole_truth.size(0));
     for (std::size_t i = 0; i < candidates.size(); ++i) {
       detail::Candidate& candidate = candidates[i];
       const at::Tensor whole = detail::below(candidate.tail, values[i]);
-      candidate.scores.update({whole, whole_truth, whole_valid, whole_lit, fresh});
+      candidate.scores.update(
+          {whole, whole_truth, whole_valid, whole_lit, fresh, row + fresh == window.rows});
+      if (zones) candidate.cities->update(values[i], target.values, places, valid);
       candidate.tail = detail::last_rows(whole, kept).clone();
     }
     truth_tail = detail::last_rows(whole_truth, kept).clone();
@@ -240,6 +253,12 @@ DEEPLIGHT_INLINE ScoreReport score_rasters(const ScoreRequest& request) {
   if (errors) errors->close();
   for (detail::Candidate& candidate : candidates) {
     report.rasters.push_back({candidate.name, candidate.scores.compute(), candidate.missing});
+    if (!candidate.cities) continue;
+    const metrics::CityRegression line = candidate.cities->compute();
+    auto& scores = report.rasters.back().scores;
+    scores.emplace_back("city_r2", line.r2.item<double>());
+    scores.emplace_back("city_slope", line.slope.item<double>());
+    scores.emplace_back("cities", line.zones.to(at::kDouble).item<double>());
   }
   report.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   return report;

@@ -1,4 +1,4 @@
-// What every score shares: reductions, shape checks, validity masks, float64 rows.
+// What every score shares: reductions, shape checks, validity masks.
 //
 // Shapes: an image is the last three dimensions [C, H, W] of a tensor of four or more, and the
 // whole of a tensor of two ([H, W]) or three ([C, H, W]); everything before is batch. A mask is
@@ -43,15 +43,6 @@ at::Tensor lit_mask(const at::Tensor& target, double threshold = 0.0);
 
 namespace detail {
 
-/// One row per score: prediction and target [N, P] in float64, invalid pixels zeroed in both.
-struct Rows {
-  at::Tensor prediction;
-  at::Tensor target;
-  at::Tensor valid;  ///< [N, P] boolean; undefined when every pixel is valid
-  at::Tensor count;  ///< [N] float64, valid pixels
-  std::vector<std::int64_t> batch_shape;
-};
-
 /// Number of trailing dimensions that form an image.
 inline std::int64_t image_dimensions(const at::Tensor& tensor) {
   return tensor.dim() < 3 ? tensor.dim() : 3;
@@ -64,19 +55,12 @@ void check_pair(const char* metric, const at::Tensor& prediction, const at::Tens
 at::Tensor expand_mask(const char* metric, const char* name, const at::Tensor& mask,
                        const at::Tensor& image);
 
-/// Checks and flattens; with Reduction::pooled the whole batch is one row.
-Rows make_rows(const char* metric, const at::Tensor& prediction, const at::Tensor& target,
-               const std::optional<at::Tensor>& mask, Reduction reduction);
-
 /// Scores [N] with their counts [N] under a reduction; NaN where the count is zero.
 at::Tensor reduce(const at::Tensor& scores, const at::Tensor& count, Reduction reduction,
                   const std::vector<std::int64_t>& batch_shape);
 
 /// The data range, which is never guessed. @throws InvalidArgument  absent, not finite or not > 0
 double check_data_range(const char* metric, const std::optional<double>& data_range);
-
-/// Mean squared error of each row [N]; NaN where nothing is valid.
-at::Tensor mean_squared_error(const Rows& rows);
 
 }  // namespace detail
 }  // namespace deeplight::metrics

@@ -43,32 +43,6 @@ DEEPLIGHT_INLINE at::Tensor expand_mask(const char* metric, const char* name,
   return mask.expand(image.sizes());
 }
 
-DEEPLIGHT_INLINE Rows make_rows(const char* metric, const at::Tensor& prediction,
-                                const at::Tensor& target, const std::optional<at::Tensor>& mask,
-                                Reduction reduction) {
-  check_pair(metric, prediction, target);
-  Rows rows;
-  const std::int64_t batch_dimensions = prediction.dim() - image_dimensions(prediction);
-  std::int64_t images = 1;
-  for (std::int64_t i = 0; i < batch_dimensions; ++i) {
-    rows.batch_shape.push_back(prediction.size(i));
-    images *= prediction.size(i);
-  }
-  if (reduction == Reduction::pooled) images = 1;
-  rows.prediction = prediction.to(at::kDouble).reshape({images, -1});
-  rows.target = target.to(at::kDouble).reshape({images, -1});
-  if (mask) {
-    rows.valid = expand_mask(metric, "mask", *mask, prediction).reshape({images, -1});
-    const at::Tensor invalid = rows.valid.logical_not();
-    rows.prediction = rows.prediction.masked_fill(invalid, 0.0);
-    rows.target = rows.target.masked_fill(invalid, 0.0);
-    rows.count = rows.valid.sum({1}, false, at::kDouble);
-  } else {
-    rows.count = rows.target.new_full({images}, static_cast<double>(rows.target.size(1)));
-  }
-  return rows;
-}
-
 DEEPLIGHT_INLINE at::Tensor reduce(const at::Tensor& scores, const at::Tensor& count,
                                    Reduction reduction,
                                    const std::vector<std::int64_t>& batch_shape) {
@@ -90,11 +64,6 @@ DEEPLIGHT_INLINE double check_data_range(const char* metric,
   require(std::isfinite(*data_range) && *data_range > 0.0, metric,
           ": data_range must be finite and above 0, got ", *data_range);
   return *data_range;
-}
-
-DEEPLIGHT_INLINE at::Tensor mean_squared_error(const Rows& rows) {
-  const at::Tensor difference = rows.prediction - rows.target;
-  return (difference * difference).sum({1}) / rows.count;
 }
 
 }  // namespace detail

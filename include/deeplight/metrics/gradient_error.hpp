@@ -39,6 +39,22 @@ DEEPLIGHT_OPTIONS(GradientErrorOptions, filter, norm)
 at::Tensor gradient_error(const at::Tensor& prediction, const at::Tensor& target,
                           const GradientErrorOptions& options = {});
 
+/// Gradient error of an image in blocks that overlap by `overlap()` rows and columns.
+class GradientErrorAccumulator : public LocalMoments {
+ public:
+  /// `mask`, `where` and `reduction` are not read.
+  explicit GradientErrorAccumulator(GradientErrorOptions options = {});
+
+  std::int64_t overlap() const { return options_.filter == GradientFilter::sobel ? 2 : 1; }
+  void update(const at::Tensor& prediction, const at::Tensor& target,
+              const std::optional<at::Tensor>& mask = {},
+              const std::optional<at::Tensor>& where = {});
+  double compute() const { return mean(); }
+
+ private:
+  GradientErrorOptions options_;
+};
+
 }  // namespace deeplight::metrics
 
 #ifndef DEEPLIGHT_COMPILED

@@ -79,4 +79,22 @@ DEEPLIGHT_INLINE at::Tensor gradient_error(const at::Tensor& prediction, const a
   return values.masked_fill(counted.logical_not(), std::numeric_limits<double>::quiet_NaN());
 }
 
+DEEPLIGHT_INLINE GradientErrorAccumulator::GradientErrorAccumulator(GradientErrorOptions options)
+    : options_(std::move(options)) {
+  options_.mask.reset();
+  options_.where.reset();
+}
+
+DEEPLIGHT_INLINE void GradientErrorAccumulator::update(const at::Tensor& prediction,
+                                                       const at::Tensor& target,
+                                                       const std::optional<at::Tensor>& mask,
+                                                       const std::optional<at::Tensor>& where) {
+  detail::check_pair("gradient_error", prediction, target);
+  add(detail::local_sums("gradient_error", prediction, target, {.mask = mask, .where = where},
+                         options_.filter == GradientFilter::sobel
+                             ? kernels::LocalOperator::sobel
+                             : kernels::LocalOperator::difference,
+                         options_.norm == GradientNorm::l1, 1.0, false));
+}
+
 }  // namespace deeplight::metrics

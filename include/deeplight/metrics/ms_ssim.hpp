@@ -43,6 +43,54 @@ DEEPLIGHT_OPTIONS(MsSsimOptions, weights, negative, window_size, sigma, k1, k2)
 at::Tensor ms_ssim(const at::Tensor& prediction, const at::Tensor& target,
                    const MsSsimOptions& options);
 
+/// MS-SSIM over the windows of all images that it is given.
+class MsSsimAccumulator {
+ public:
+  /// @throws InvalidArgument  as `ms_ssim`. `mask` and `reduction` are not read.
+  explicit MsSsimAccumulator(MsSsimOptions options);
+
+  /// Adds whole images [..., C, H, W], [C, H, W] or [H, W].
+  void update(const at::Tensor& prediction, const at::Tensor& target,
+              const std::optional<at::Tensor>& mask = {});
+  void merge(const MsSsimAccumulator& other);
+
+  /// NaN where a scale has no window.
+  double compute() const;
+  /// Windows at the finest scale.
+  std::int64_t count() const { return scales_.front().count(); }
+
+  /// (high, low, count) of every scale, and back.
+  std::vector<double> state() const;
+  /// @throws InvalidArgument  not as many numbers
+  void load_state(const std::vector<double>& state);
+
+ protected:
+  void add(std::size_t scale, const at::Tensor& prediction, const at::Tensor& target,
+           const std::optional<at::Tensor>& mask);
+
+  MsSsimOptions options_;
+  std::vector<WindowMean> scales_;
+};
+
+/// MS-SSIM of one image that comes as rows of its full width, from the top down.
+class MsSsimRows : public MsSsimAccumulator {
+ public:
+  explicit MsSsimRows(MsSsimOptions options);
+
+  /// The next rows [..., h, W].
+  void update(const at::Tensor& prediction, const at::Tensor& target, const at::Tensor& mask);
+
+ private:
+  struct Rows {
+    at::Tensor prediction, target, mask;  // [..., h, W]
+    bool defined() const { return mask.defined(); }
+    Rows part(std::int64_t first, std::int64_t count) const;
+    Rows below(const Rows& above) const;
+  };
+  // Of every scale: rows that windows to come still need, and a row without its pair.
+  std::vector<Rows> tails_, odd_;
+};
+
 }  // namespace deeplight::metrics
 
 #ifndef DEEPLIGHT_COMPILED

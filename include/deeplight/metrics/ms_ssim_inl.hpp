@@ -2,11 +2,13 @@
 #pragma once
 
 #include <ATen/TensorOperators.h>
+#include <ATen/ops/cat.h>
 #include <ATen/ops/ones.h>
 
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <utility>
 
 #include "deeplight/core/errors.hpp"
 #include "deeplight/metrics/ms_ssim.hpp"
@@ -36,17 +38,22 @@ DEEPLIGHT_INLINE at::Tensor halved_mask(const at::Tensor& mask) {
       });
 }
 
-DEEPLIGHT_INLINE void check_ms_ssim(const at::Tensor& prediction, const at::Tensor& target,
-                                    const MsSsimOptions& options) {
+DEEPLIGHT_INLINE void check_ms_ssim(const MsSsimOptions& options) {
   check_data_range("ms_ssim", options.data_range);
-  check_pair("ms_ssim", prediction, target);
-  require(options.reduction != Reduction::map, "ms_ssim: there is no one map over several scales");
   require(!options.weights.empty() && options.weights.size() < 31,
           "ms_ssim: weights, one per scale, must be 1 to 30, got ", options.weights.size());
   for (const double weight : options.weights) {
     require(std::isfinite(weight) && weight >= 0.0, "ms_ssim: weights must be at least 0, got ",
             weight);
   }
+}
+
+DEEPLIGHT_INLINE void check_ms_ssim(const at::Tensor& prediction, const at::Tensor& target,
+                                    const MsSsimOptions& options) {
+  check_data_range("ms_ssim", options.data_range);
+  check_pair("ms_ssim", prediction, target);
+  require(options.reduction != Reduction::map, "ms_ssim: there is no one map over several scales");
+  check_ms_ssim(options);
   const auto scales = static_cast<std::int64_t>(options.weights.size());
   const std::int64_t least = options.window_size << (scales - 1);
   require(std::min(prediction.size(-1), prediction.size(-2)) >= least, "ms_ssim: ", scales,
@@ -98,6 +105,119 @@ DEEPLIGHT_INLINE at::Tensor ms_ssim(const at::Tensor& prediction, const at::Tens
   const at::Tensor count = empty.logical_not().to(at::kDouble).reshape({-1});
   return detail::reduce(product.reshape({-1}), count, options.reduction,
                         detail::image_batch(prediction, options.reduction).shape);
+}
+
+DEEPLIGHT_INLINE MsSsimAccumulator::MsSsimAccumulator(MsSsimOptions options)
+    : options_(std::move(options)), scales_(options_.weights.size()) {
+  detail::check_ms_ssim(options_);
+  options_.mask.reset();
+}
+
+DEEPLIGHT_INLINE void MsSsimAccumulator::add(std::size_t scale, const at::Tensor& prediction,
+                                             const at::Tensor& target,
+                                             const std::optional<at::Tensor>& mask) {
+  if (std::min(prediction.size(-2), prediction.size(-1)) < options_.window_size) return;
+  SsimOptions ssim{.data_range = options_.data_range,
+                   .mask = mask,
+                   .window_size = options_.window_size,
+                   .sigma = options_.sigma,
+                   .k1 = options_.k1,
+                   .k2 = options_.k2};
+  detail::check_ssim(prediction, target, ssim);
+  const detail::WindowSums sums =
+      detail::ssim_sums(prediction, target, ssim, scale + 1 == scales_.size(), {});
+  for (std::size_t i = 0; i < sums.sums.size(); ++i) {
+    scales_[scale].add(sums.sums[i], sums.counts[i]);
+  }
+}
+
+DEEPLIGHT_INLINE void MsSsimAccumulator::update(const at::Tensor& prediction,
+                                                const at::Tensor& target,
+                                                const std::optional<at::Tensor>& mask) {
+  detail::check_ms_ssim(prediction, target, options_);
+  const auto plain = [](const at::Tensor& image) {
+    return image.detach().to(at::kCPU, at::kDouble);
+  };
+  at::Tensor x = plain(prediction), y = plain(target);
+  std::optional<at::Tensor> valid;
+  if (mask) valid = detail::expand_mask("ms_ssim", "mask", *mask, prediction).to(at::kCPU);
+  for (std::size_t i = 0; i < scales_.size(); ++i) {
+    add(i, x, y, valid);
+    if (i + 1 == scales_.size()) break;
+    x = detail::halved_image(x);
+    y = detail::halved_image(y);
+    if (valid) valid = detail::halved_mask(*valid);
+  }
+}
+
+DEEPLIGHT_INLINE void MsSsimAccumulator::merge(const MsSsimAccumulator& other) {
+  require(other.scales_.size() == scales_.size(), "ms_ssim: ", other.scales_.size(),
+          " scales cannot be added to ", scales_.size());
+  for (std::size_t i = 0; i < scales_.size(); ++i) scales_[i].merge(other.scales_[i]);
+}
+
+DEEPLIGHT_INLINE double MsSsimAccumulator::compute() const {
+  double product = 1.0;
+  for (std::size_t i = 0; i < scales_.size(); ++i) {
+    const double mean = scales_[i].compute();
+    if (std::isnan(mean) || (mean < 0.0 && options_.negative == NegativeScale::nan)) {
+      return std::numeric_limits<double>::quiet_NaN();
+    }
+    product *= std::pow(std::max(mean, 0.0), options_.weights[i]);
+  }
+  return product;
+}
+
+DEEPLIGHT_INLINE std::vector<double> MsSsimAccumulator::state() const {
+  std::vector<double> state;
+  for (const WindowMean& scale : scales_) {
+    for (const double value : scale.state()) state.push_back(value);
+  }
+  return state;
+}
+
+DEEPLIGHT_INLINE void MsSsimAccumulator::load_state(const std::vector<double>& state) {
+  require(state.size() == 3 * scales_.size(), "ms_ssim: a state has ", 3 * scales_.size(),
+          " numbers, got ", state.size());
+  for (std::size_t i = 0; i < scales_.size(); ++i) {
+    scales_[i].load_state({state[3 * i], state[3 * i + 1], state[3 * i + 2]});
+  }
+}
+
+DEEPLIGHT_INLINE MsSsimRows::Rows MsSsimRows::Rows::part(std::int64_t first,
+                                                         std::int64_t count) const {
+  return {prediction.narrow(-2, first, count).clone(), target.narrow(-2, first, count).clone(),
+          mask.narrow(-2, first, count).clone()};
+}
+
+DEEPLIGHT_INLINE MsSsimRows::Rows MsSsimRows::Rows::below(const Rows& above) const {
+  if (!above.defined()) return *this;
+  return {at::cat({above.prediction, prediction}, -2), at::cat({above.target, target}, -2),
+          at::cat({above.mask, mask}, -2)};
+}
+
+DEEPLIGHT_INLINE MsSsimRows::MsSsimRows(MsSsimOptions options)
+    : MsSsimAccumulator(std::move(options)), tails_(scales_.size()), odd_(scales_.size()) {}
+
+DEEPLIGHT_INLINE void MsSsimRows::update(const at::Tensor& prediction, const at::Tensor& target,
+                                         const at::Tensor& mask) {
+  detail::check_pair("ms_ssim", prediction, target);
+  Rows fresh{prediction.detach().to(at::kDouble), target.detach().to(at::kDouble),
+             detail::expand_mask("ms_ssim", "mask", mask, prediction)};
+  for (std::size_t i = 0; i < scales_.size(); ++i) {
+    const Rows whole = fresh.below(tails_[i]);
+    add(i, whole.prediction, whole.target, whole.mask);
+    const std::int64_t height = whole.mask.size(-2);
+    const std::int64_t kept = std::min(options_.window_size - 1, height);
+    tails_[i] = whole.part(height - kept, kept);
+    if (i + 1 == scales_.size()) break;
+    const Rows pairs = fresh.below(odd_[i]);
+    const std::int64_t rows = pairs.mask.size(-2);
+    odd_[i] = rows % 2 == 1 ? pairs.part(rows - 1, 1) : Rows{};
+    if (rows < 2) break;
+    fresh = {detail::halved_image(pairs.prediction), detail::halved_image(pairs.target),
+             detail::halved_mask(pairs.mask)};
+  }
 }
 
 }  // namespace deeplight::metrics

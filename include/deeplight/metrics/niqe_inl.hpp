@@ -166,6 +166,9 @@ DEEPLIGHT_INLINE NiqeFeatures niqe_features(const at::Tensor& image,
       *out++ = block.counted ? feature : std::numeric_limits<double>::quiet_NaN();
     }
   }
+  result.features = result.features.to(image.device());
+  result.sharpness = result.sharpness.to(image.device());
+  result.counted = result.counted.to(image.device());
   return result;
 }
 

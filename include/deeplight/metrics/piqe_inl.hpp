@@ -104,6 +104,12 @@ DEEPLIGHT_INLINE PiqeBlocks piqe_blocks(const at::Tensor& image, const PiqeOptio
     blocks.artifact.data_ptr<bool>()[i] = block.artifact;
     blocks.noise.data_ptr<bool>()[i] = block.noise;
   }
+  if (!image.device().is_cpu()) {
+    for (at::Tensor* verdict :
+         {&blocks.distortion, &blocks.counted, &blocks.active, &blocks.artifact, &blocks.noise}) {
+      *verdict = verdict->to(image.device());
+    }
+  }
   return blocks;
 }
 
@@ -125,7 +131,7 @@ DEEPLIGHT_INLINE at::Tensor piqe(const at::Tensor& image, const PiqeOptions& opt
     scores.data_ptr<double>()[i] = detail::piqe_score(distortion.value(), active);
     count.data_ptr<double>()[i] = static_cast<double>(counted);
   }
-  return detail::reduce(scores, count, options.reduction, batch.shape);
+  return detail::reduce(scores, count, options.reduction, batch.shape).to(image.device());
 }
 
 DEEPLIGHT_INLINE PiqeAccumulator::PiqeAccumulator(PiqeOptions options)

@@ -4,6 +4,9 @@
 // how much an image varies, never whether it is right; report them beside a full-reference score.
 #pragma once
 
+#include <array>
+#include <vector>
+
 #include "deeplight/kernels/local_operators_cpu.hpp"
 #include "deeplight/metrics/window.hpp"
 
@@ -63,6 +66,66 @@ at::Tensor reduce_local(const LocalSums& sums, const at::Tensor& image, Reductio
                         bool variance);
 
 }  // namespace detail
+
+/// Sums over the windows of a local operator that grow.
+class LocalMoments {
+ public:
+  void add(const detail::LocalSums& sums);
+  void merge(const LocalMoments& other);
+
+  /// NaN without a window.
+  double mean() const { return sum_.value() / static_cast<double>(count_); }
+  double variance() const;
+  std::int64_t count() const { return count_; }
+
+  /// (sum high, low, squares high, low, count), and back.
+  std::array<double, 5> state() const;
+  void load_state(const std::array<double, 5>& state);
+
+ private:
+  kernels::ExactSum sum_, squares_;
+  std::int64_t count_ = 0;
+};
+
+/// Average gradient of an image in blocks that overlap by one row and column.
+class AverageGradientAccumulator : public LocalMoments {
+ public:
+  static constexpr std::int64_t overlap() { return 1; }
+  void update(const at::Tensor& image, const std::optional<at::Tensor>& mask = {},
+              const std::optional<at::Tensor>& where = {});
+  double compute() const { return mean(); }
+};
+
+/// Variance of the Laplacian of an image in blocks that overlap by two rows and columns.
+class LaplacianVarianceAccumulator : public LocalMoments {
+ public:
+  static constexpr std::int64_t overlap() { return 2; }
+  void update(const at::Tensor& image, const std::optional<at::Tensor>& mask = {},
+              const std::optional<at::Tensor>& where = {});
+  double compute() const { return variance(); }
+};
+
+/// Entropy of an image in blocks that do not overlap.
+class EntropyAccumulator {
+ public:
+  /// @throws InvalidArgument  as `entropy`. `mask` and `reduction` are not read.
+  explicit EntropyAccumulator(EntropyOptions options);
+
+  void update(const at::Tensor& image, const std::optional<at::Tensor>& mask = {});
+  void merge(const EntropyAccumulator& other);
+  /// NaN without a pixel or with a NaN among them.
+  double compute() const;
+  std::int64_t count() const;
+
+  /// Pixels of each bin, then NaN pixels.
+  const std::vector<std::int64_t>& state() const { return bins_; }
+  /// @throws InvalidArgument  not as many numbers
+  void load_state(const std::vector<std::int64_t>& state);
+
+ private:
+  EntropyOptions options_;
+  std::vector<std::int64_t> bins_;
+};
 }  // namespace deeplight::metrics
 
 #ifndef DEEPLIGHT_COMPILED

@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <utility>
 
 #include "deeplight/core/errors.hpp"
 #include "deeplight/metrics/sharpness.hpp"
@@ -93,6 +94,26 @@ DEEPLIGHT_INLINE at::Tensor reduce_local(const LocalSums& sums, const at::Tensor
   return reduce(scores, count, reduction, batch.shape).to(image.device());
 }
 
+/// Bits of a histogram whose last entry counts NaN pixels, and its pixels.
+DEEPLIGHT_INLINE std::pair<double, std::int64_t> entropy_of(const std::vector<std::int64_t>& bins) {
+  std::int64_t pixels = 0;
+  for (const std::int64_t bin : bins) pixels += bin;
+  if (pixels == 0 || bins.back() > 0) return {std::numeric_limits<double>::quiet_NaN(), pixels};
+  double bits = 0.0;
+  for (const std::int64_t bin : bins) {
+    const double share = static_cast<double>(bin) / static_cast<double>(pixels);
+    if (bin > 0) bits -= share * std::log2(share);
+  }
+  // A single full bin leaves -0.
+  return {std::max(bits, 0.0), pixels};
+}
+
+DEEPLIGHT_INLINE double check_entropy(const EntropyOptions& options) {
+  require(options.bins >= 1 && options.bins <= (1 << 24),
+          "entropy: bins must be 1 to 16777216, got ", options.bins);
+  return check_data_range("entropy", options.data_range);
+}
+
 }  // namespace detail
 
 DEEPLIGHT_INLINE at::Tensor average_gradient(const at::Tensor& image, const LocalOptions& options) {
@@ -113,10 +134,8 @@ DEEPLIGHT_INLINE at::Tensor laplacian_variance(const at::Tensor& image,
 }
 
 DEEPLIGHT_INLINE at::Tensor entropy(const at::Tensor& image, const EntropyOptions& options) {
-  const double range = detail::check_data_range("entropy", options.data_range);
+  const double range = detail::check_entropy(options);
   detail::check_image("entropy", image);
-  require(options.bins >= 1 && options.bins <= (1 << 24),
-          "entropy: bins must be 1 to 16777216, got ", options.bins);
   require(options.reduction != Reduction::map, "entropy: one value per image, there is no map");
   const at::Tensor planes = detail::kernel_planes(image);
   const at::Tensor valid = detail::kernel_mask("entropy", "mask", options.mask, image);
@@ -133,19 +152,97 @@ DEEPLIGHT_INLINE at::Tensor entropy(const at::Tensor& image, const EntropyOption
         unknown += kernels::add_histogram(detail::plane_of(planes, k),
                                           detail::mask_plane_of(valid, k), range, bins);
       }
-      std::int64_t pixels = unknown;
-      for (const std::int64_t bin : bins) pixels += bin;
-      double bits = 0.0;
-      for (const std::int64_t bin : bins) {
-        const double share = static_cast<double>(bin) / static_cast<double>(pixels);
-        if (bin > 0) bits -= share * std::log2(share);
-      }
-      // A single full bin leaves -0.
-      score[i] = unknown > 0 ? std::numeric_limits<double>::quiet_NaN() : std::max(bits, 0.0);
+      bins.push_back(unknown);
+      const auto [bits, pixels] = detail::entropy_of(bins);
+      score[i] = bits;
       number[i] = static_cast<double>(pixels);
     }
   });
   return detail::reduce(scores, count, options.reduction, batch.shape).to(image.device());
+}
+
+DEEPLIGHT_INLINE void LocalMoments::add(const detail::LocalSums& sums) {
+  for (std::size_t i = 0; i < sums.sums.size(); ++i) {
+    sum_.add(sums.sums[i]);
+    squares_.add(sums.squares[i]);
+    count_ += sums.counts[i];
+  }
+}
+
+DEEPLIGHT_INLINE void LocalMoments::merge(const LocalMoments& other) {
+  sum_.add(other.sum_);
+  squares_.add(other.squares_);
+  count_ += other.count_;
+}
+
+DEEPLIGHT_INLINE double LocalMoments::variance() const {
+  const double m = mean(), square = squares_.value() / static_cast<double>(count_);
+  return std::isnan(square - m * m) ? square - m * m : std::max(square - m * m, 0.0);
+}
+
+DEEPLIGHT_INLINE std::array<double, 5> LocalMoments::state() const {
+  return {sum_.high(), sum_.low(), squares_.high(), squares_.low(), static_cast<double>(count_)};
+}
+
+DEEPLIGHT_INLINE void LocalMoments::load_state(const std::array<double, 5>& state) {
+  sum_ = kernels::ExactSum::restored(state[0], state[1]);
+  squares_ = kernels::ExactSum::restored(state[2], state[3]);
+  count_ = static_cast<std::int64_t>(state[4]);
+}
+
+DEEPLIGHT_INLINE void AverageGradientAccumulator::update(const at::Tensor& image,
+                                                         const std::optional<at::Tensor>& mask,
+                                                         const std::optional<at::Tensor>& where) {
+  add(detail::local_sums("average_gradient", image, {}, {.mask = mask, .where = where},
+                         kernels::LocalOperator::difference, false, 0.5, false));
+}
+
+DEEPLIGHT_INLINE void LaplacianVarianceAccumulator::update(const at::Tensor& image,
+                                                           const std::optional<at::Tensor>& mask,
+                                                           const std::optional<at::Tensor>& where) {
+  add(detail::local_sums("laplacian_variance", image, {}, {.mask = mask, .where = where},
+                         kernels::LocalOperator::laplacian, false, 1.0, false));
+}
+
+DEEPLIGHT_INLINE EntropyAccumulator::EntropyAccumulator(EntropyOptions options)
+    : options_(std::move(options)) {
+  detail::check_entropy(options_);
+  options_.mask.reset();
+  bins_.assign(static_cast<std::size_t>(options_.bins) + 1, 0);
+}
+
+DEEPLIGHT_INLINE void EntropyAccumulator::update(const at::Tensor& image,
+                                                 const std::optional<at::Tensor>& mask) {
+  detail::check_image("entropy", image);
+  const at::Tensor planes = detail::kernel_planes(image);
+  const at::Tensor valid = detail::kernel_mask("entropy", "mask", mask, image);
+  std::int64_t unknown = bins_.back();
+  bins_.pop_back();
+  for (std::int64_t i = 0; i < planes.size(0); ++i) {
+    unknown += kernels::add_histogram(detail::plane_of(planes, i), detail::mask_plane_of(valid, i),
+                                      *options_.data_range, bins_);
+  }
+  bins_.push_back(unknown);
+}
+
+DEEPLIGHT_INLINE void EntropyAccumulator::merge(const EntropyAccumulator& other) {
+  require(other.bins_.size() == bins_.size(), "entropy: ", other.bins_.size() - 1,
+          " bins cannot be added to ", bins_.size() - 1);
+  for (std::size_t i = 0; i < bins_.size(); ++i) bins_[i] += other.bins_[i];
+}
+
+DEEPLIGHT_INLINE double EntropyAccumulator::compute() const {
+  return detail::entropy_of(bins_).first;
+}
+
+DEEPLIGHT_INLINE std::int64_t EntropyAccumulator::count() const {
+  return detail::entropy_of(bins_).second;
+}
+
+DEEPLIGHT_INLINE void EntropyAccumulator::load_state(const std::vector<std::int64_t>& state) {
+  require(state.size() == bins_.size(), "entropy: a state has ", bins_.size(), " numbers, got ",
+          state.size());
+  bins_ = state;
 }
 
 }  // namespace deeplight::metrics
