@@ -14,6 +14,7 @@
 
 #include <cstdint>
 
+#include "deeplight/core/parallel.hpp"
 #include "deeplight/kernels/convolution_axis.hpp"
 #include "deeplight/kernels/gemm_cpu.hpp"
 #include "deeplight/kernels/image_view.hpp"
@@ -28,11 +29,45 @@ struct ProjectionGeometry {
 /// What happens to a sum before it is stored: out = PReLU(sum + bias) + alpha * residual.
 template <class T>
 struct ProjectionEpilogue {
-  const T* bias = nullptr;   ///< [O] or null
+  const T* bias = nullptr;  ///< [O], or [phase y][phase x][O] with bias_phase = O, or null
+  std::int64_t bias_phase = 0;
   const T* slope = nullptr;  ///< [O] or null: no activation
   ImageView<const T> residual{};
   T alpha = T(1);
   ImageView<T> sums{};  ///< takes sum + bias, for the backward pass; data may be null
+};
+
+/// The two images between which a weight gradient sums: `small` is a convolution's output or a
+/// transposed one's input, `large` the other. Both channels last; `large` starts `padding` pixels
+/// before the image and holds all that is read, its channels padded to `padded_columns`.
+template <class T>
+struct ProjectionPair {
+  std::int64_t batch = 0;
+  std::int64_t small_channels = 0, small_rows = 0, small_columns = 0;
+  std::int64_t large_channels = 0, large_rows = 0, large_columns = 0;
+  std::int64_t kernel_h = 0, kernel_w = 0, stride_h = 1, stride_w = 1;
+  const T* small = nullptr;  ///< [B][small_rows][small_columns][small_channels]
+  const T* large = nullptr;  ///< [B][large_rows][large_columns][padded channels]
+};
+
+/// The kernels of one instruction set.
+template <class T>
+struct ProjectionTable {
+  std::int64_t (*width)(std::int64_t channels);
+  std::int64_t (*weights_size)(const ProjectionGeometry&);
+  void (*pack)(const ProjectionGeometry&, const T* weight, std::int64_t input_step,
+               std::int64_t output_step, T* packed);
+  void (*forward)(const ProjectionGeometry&, const ImageView<const T>&, const T* weights,
+                  const ProjectionEpilogue<T>&, const ImageView<T>&, const ParallelFor&);
+  void (*weight_gradient)(const ProjectionPair<T>&, T* gradient, const ParallelFor&);
+};
+
+struct ProjectionTables {
+  ProjectionTable<float> float32;
+  ProjectionTable<double> float64;
+
+  DEEPLIGHT_ALWAYS_INLINE const ProjectionTable<float>& of(float) const { return float32; }
+  DEEPLIGHT_ALWAYS_INLINE const ProjectionTable<double>& of(double) const { return float64; }
 };
 
 inline namespace DEEPLIGHT_SIMD_TAG {
@@ -100,7 +135,7 @@ class Row {
     const std::int64_t pixels = (g_.columns.out + step_ - 1) / step_;
     for (std::int64_t first = 0; first < pixels; first += block_pixels) {
       const std::int64_t last = first + block_pixels < pixels ? first + block_pixels : pixels;
-      set_bias((last - first) * step_);
+      set_bias((last - first) * step_, rows.first_output);
       const T* weights = phase_weights;
       for (std::int64_t index = 0; index < step_; ++index) {
         const auto columns = g_.columns.phase(index);
@@ -128,11 +163,13 @@ class Row {
   }
 
  private:
-  void set_bias(std::int64_t pixels) {
+  void set_bias(std::int64_t pixels, std::int64_t row_phase) {
     for (std::int64_t i = 0; i < pixels; ++i) {
       T* pixel = sums_.data() + i * width_;
+      const T* bias = epilogue_.bias;
+      if (bias) bias += (row_phase * step_ + i % step_) * epilogue_.bias_phase;
       for (std::int64_t c = 0; c < width_; ++c)
-        pixel[c] = epilogue_.bias && c < g_.out_channels ? epilogue_.bias[c] : T(0);
+        pixel[c] = bias && c < g_.out_channels ? bias[c] : T(0);
     }
   }
 
@@ -168,11 +205,10 @@ class Row {
 
 /// out = epilogue(convolution of image by weights).
 /// @param weights   as `pack_projection_weights` made them
-/// @param parallel  parallel(begin, end, body(begin, end)) over independent items
-template <class T, class Arch, class Parallel>
+template <class T, class Arch>
 void projection_forward(const ProjectionGeometry& g, const ImageView<const T>& image,
                         const T* weights, const ProjectionEpilogue<T>& epilogue,
-                        const ImageView<T>& out, const Parallel& parallel) {
+                        const ImageView<T>& out, const ParallelFor& parallel) {
   const std::int64_t padded_width = g.columns.before() + g.columns.in + g.columns.after();
   const std::int64_t step = g.rows.phases(), low = -g.rows.before();
   const std::int64_t input_step = g.rows.phase(0).input_step;
@@ -181,7 +217,7 @@ void projection_forward(const ProjectionGeometry& g, const ImageView<const T>& i
   const std::int64_t bands = ((g.rows.out + step - 1) / step + band - 1) / band;
   const std::int64_t packed_rows = (band - 1) * input_step + g.rows.reach() - low;
   const std::int64_t packed_row = padded_width * g.in_channels;
-  parallel(std::int64_t{0}, g.batch * bands, [&](std::int64_t begin, std::int64_t end) {
+  parallel(0, g.batch * bands, [&](std::int64_t begin, std::int64_t end) {
     Scratch<T> packed(packed_rows * packed_row);
     projection_detail::Row<T, Arch> row(g, epilogue, out, padded_width);
     for (std::int64_t item = begin; item < end; ++item) {
@@ -204,46 +240,52 @@ void projection_forward(const ProjectionGeometry& g, const ImageView<const T>& i
   });
 }
 
-/// Gradient of the weights: [ky][kx][S][padded_columns(L)], overwritten, where S are the channels
-/// of the smaller image (a convolution's output, a transposed one's input) and L those of the
-/// larger.
-/// @param small  channels last, [B][small rows][small columns][S]
-/// @param large  channels last and padded by `padding` zeros before each row and as many rows as
-///               are read, [B][large_rows][large_columns][padded_columns(L)]
+/// Gradient of the weights: [ky][kx][small channels][padded large channels], overwritten.
 /// One item is one tap, so that no result depends on the number of threads.
-template <class T, class Arch, class Parallel>
-void projection_weight_gradient(std::int64_t batch, std::int64_t small_channels,
-                                std::int64_t large_channels, const ConvolutionAxis& rows,
-                                const ConvolutionAxis& columns, const T* small, const T* large,
-                                std::int64_t large_rows, std::int64_t large_columns, T* gradient,
-                                const Parallel& parallel) {
-  const std::int64_t width = padded_columns<T, Arch>(large_channels);
-  const std::int64_t high = rows.transposed ? rows.in : rows.out;
-  const std::int64_t wide = columns.transposed ? columns.in : columns.out;
-  parallel(
-      std::int64_t{0}, rows.kernel * columns.kernel, [&](std::int64_t begin, std::int64_t end) {
-        for (std::int64_t tap = begin; tap < end; ++tap) {
-          const std::int64_t ky = tap / columns.kernel, kx = tap % columns.kernel;
-          GemmBlock<T> product;
-          product.rows = small_channels;
-          product.columns = large_channels;
-          product.depth = wide;
-          product.a_row = 1;
-          product.a_depth = small_channels;
-          product.b_depth = columns.stride * width;
-          product.c = gradient + tap * small_channels * width;
-          product.c_row = width;
-          for (std::int64_t i = 0; i < small_channels * width; ++i) product.c[i] = T(0);
-          for (std::int64_t b = 0; b < batch; ++b) {
-            for (std::int64_t y = 0; y < high; ++y) {
-              product.a = small + (b * high + y) * wide * small_channels;
-              product.b =
-                  large + ((b * large_rows + y * rows.stride + ky) * large_columns + kx) * width;
-              gemm_accumulate<T, Arch>(product);
-            }
-          }
+template <class T, class Arch>
+void projection_weight_gradient(const ProjectionPair<T>& pair, T* gradient,
+                                const ParallelFor& parallel) {
+  const std::int64_t width = padded_columns<T, Arch>(pair.large_channels);
+  parallel(0, pair.kernel_h * pair.kernel_w, [&](std::int64_t begin, std::int64_t end) {
+    for (std::int64_t tap = begin; tap < end; ++tap) {
+      GemmBlock<T> product;
+      product.rows = pair.small_channels;
+      product.columns = pair.large_channels;
+      product.depth = pair.small_columns;
+      product.a_row = 1;
+      product.a_depth = pair.small_channels;
+      product.b_depth = pair.stride_w * width;
+      product.c = gradient + tap * pair.small_channels * width;
+      product.c_row = width;
+      for (std::int64_t i = 0; i < pair.small_channels * width; ++i) product.c[i] = T(0);
+      const T* corner =
+          pair.large + (tap / pair.kernel_w * pair.large_columns + tap % pair.kernel_w) * width;
+      for (std::int64_t b = 0; b < pair.batch; ++b) {
+        for (std::int64_t y = 0; y < pair.small_rows; ++y) {
+          product.a = pair.small + (b * pair.small_rows + y) * pair.small_columns * product.rows;
+          product.b =
+              corner + (b * pair.large_rows + y * pair.stride_h) * pair.large_columns * width;
+          gemm_accumulate<T, Arch>(product);
         }
-      });
+      }
+    }
+  });
+}
+
+namespace projection_detail {
+
+template <class T, class Arch>
+constexpr ProjectionTable<T> table() {
+  return {&padded_columns<T, Arch>, &projection_weights_size<T, Arch>,
+          &pack_projection_weights<T, Arch>, &projection_forward<T, Arch>,
+          &projection_weight_gradient<T, Arch>};
+}
+
+}  // namespace projection_detail
+
+template <class Arch>
+constexpr ProjectionTables projection_table() {
+  return {projection_detail::table<float, Arch>(), projection_detail::table<double, Arch>()};
 }
 
 }  // namespace DEEPLIGHT_SIMD_TAG
