@@ -32,8 +32,9 @@ class PredictedRaster:
         light_ratio: light out over light in; 1 when all light is kept.
         valid_pixels: of the input.
         invalid_pixels: of the input; nodata in the output.
-        tiles: computed.
+        tiles: of the raster.
         seconds: taken.
+        resumed: of the tiles, taken over from an interrupted run.
     """
 
     low_resolution: str
@@ -45,11 +46,13 @@ class PredictedRaster:
     invalid_pixels: int
     tiles: int
     seconds: float
+    resumed: int = 0
 
     def __str__(self) -> str:
+        kept = f" ({self.resumed} from before)" if self.resumed else ""
         return (
             f"{self.output}: total light {self.light_ratio:.3f} of the input's, "
-            f"{self.tiles} tile{'' if self.tiles == 1 else 's'}, {self.seconds:.1f} s"
+            f"{self.tiles} tile{'' if self.tiles == 1 else 's'}{kept}, {self.seconds:.1f} s"
         )
 
 
@@ -118,16 +121,27 @@ class Predictor:
         align: bool = False,
         tile: int = 256,
         consistency: str = "none",
+        non_negative: bool = False,
         self_ensemble: bool = False,
+        uncertainty: bool = False,
         nodata: float | None = None,
         overwrite: bool = False,
+        resume: bool = False,
         compression: str = "deflate",
+        format: str = "",
+        precision: str = "float32",
+        batch: int = 1,
+        prefetch: int = 1,
+        threads: int = 0,
+        devices: Sequence[str] = (),
+        scratch: PathLike | None = None,
         progress: bool | Callable[[int, int], bool | None] = True,
     ) -> Prediction:
         """Super-resolves one raster, or several with the same guides.
 
         Everything is checked before work begins. An output has its name only once it is whole; an
-        error or Ctrl-C leaves none half-written.
+        error, Ctrl-C or a power cut leaves none half-written, and keeps the finished tiles for
+        ``resume``.
 
         Args:
             low_resolution: one band each; a path or several.
@@ -139,10 +153,25 @@ class Predictor:
                 the result is the same.
             consistency: ``"additive"`` or ``"multiplicative"`` makes block means of the output
                 equal the input.
+            non_negative: no output below 0; with additive consistency the nearest such image that
+                has the block means.
             self_ensemble: average over eight flips and rotations; eight times the work.
+            uncertainty: a second band with the standard deviation (n - 1) of the eight images of
+                the self-ensemble, in physical units, before consistency. Implies ``self_ensemble``.
             nodata: of the output; by default the input's where it is negative, else NaN.
-            overwrite: replace existing outputs.
+            overwrite: replace existing outputs, discard what interrupted runs left.
+            resume: continue where an interrupted run of the same job stopped; the result has the
+                bytes of an undisturbed run.
             compression: ``"deflate"``, ``"lzw"``, ``"zstd"`` or ``"none"``.
+            format: of the output; by default what the name of the file says.
+            precision: ``"float32"``, or ``"bfloat16"`` for PyTorch's autocast.
+            batch: tiles of equal shape that go through the network together.
+            prefetch: tiles read ahead while others are computed; each takes its guides' memory.
+            threads: of PyTorch's operators; 0 leaves them as they are.
+            devices: such as ``["cuda:0", "cuda:1"]``, a copy of the network on each; by default
+                where the network is.
+            scratch: folder for finished tiles; by default a hidden one beside each output. It needs
+                room for the uncompressed output.
             progress: a bar on standard error when that is a terminal; or a function of tiles done
                 and in all, whose False cancels.
 
@@ -160,35 +189,47 @@ class Predictor:
             >>> sr = deeplight.load("black-marble-x8")  # doctest: +SKIP
             >>> sr.predict("ntl.tif", {"dem": "dem.tif"}, "sr.tif")  # doctest: +SKIP
         """
-        inputs = _paths(low_resolution)
-        outputs = self._outputs(inputs, out)
-        with _progress(progress) as report_progress:
+        inputs = as_paths(low_resolution)
+        outputs = self.outputs(inputs, out)
+        with progress_of(progress) as report_progress:
             report = _native.predict(
                 self.network.native,
                 json.dumps(self.card),
                 inputs,
                 outputs,
-                [(name, Path(path)) for name, path in (guides or {}).items()],
+                guide_pairs(guides),
                 tile=tile,
                 align=align,
                 consistency=consistency,
-                nodata=nodata,
+                non_negative=non_negative,
                 self_ensemble=self_ensemble,
+                uncertainty=uncertainty,
+                nodata=nodata,
                 overwrite=overwrite,
+                resume=resume,
                 compression=compression,
+                format=format,
+                precision=precision,
+                batch=batch,
+                prefetch=prefetch,
+                threads=threads,
+                devices=[*devices],
+                scratch=None if scratch is None else Path(scratch),
                 progress=report_progress,
             )
-        for text in report["warnings"]:
-            python_warnings.warn(text, stacklevel=2)
-        rasters = [PredictedRaster(**raster) for raster in report["rasters"]]
-        return Prediction(rasters, report["warnings"], report["seconds"])
+        return prediction_of(report)
 
-    def _outputs(
+    def outputs(
         self, inputs: Sequence[Path], out: PathLike | Sequence[PathLike] | None
     ) -> list[Path]:
+        """A path for each input: `out`, or names in the folder `out`.
+
+        Raises:
+            ValueError: `out` is missing or of another length.
+        """
         if out is None:
             raise ValueError("out is missing: a path for each low-resolution raster, or a folder")
-        outputs = _paths(out)
+        outputs = as_paths(out)
         if len(outputs) == 1 and outputs[0].is_dir():
             return [outputs[0] / f"{path.stem}_x{self.scale}.tif" for path in inputs]
         if len(outputs) != len(inputs):
@@ -219,31 +260,71 @@ def load(weights: PathLike, *, average: Sequence[PathLike] = ()) -> Predictor:
     if average:
         from .averaging import average_networks
 
-        return Predictor(*average_networks([weights, *_paths(average)]))
+        return Predictor(*average_networks([weights, *as_paths(average)]))
     return Predictor(*load_network(weights))
 
 
-def _paths(value: PathLike | Sequence[PathLike]) -> list[Path]:
+def guide_pairs(guides: Mapping[str, PathLike] | None) -> list[tuple[str, Path]]:
+    """Guides as the native engine takes them."""
+    return [(name, Path(path)) for name, path in (guides or {}).items()]
+
+
+def prediction_of(report: Mapping[str, Any]) -> Prediction:
+    """A native report; its warnings go through the ``warnings`` module."""
+    for text in report["warnings"]:
+        python_warnings.warn(text, stacklevel=3)
+    rasters = [PredictedRaster(**raster) for raster in report["rasters"]]
+    return Prediction(rasters, report["warnings"], report["seconds"])
+
+
+def as_paths(value: PathLike | Sequence[PathLike]) -> list[Path]:
     if isinstance(value, (str, os.PathLike)):
         return [Path(value)]
     return [Path(path) for path in value]
 
 
 @contextmanager
-def _progress(
+def progress_of(
     wanted: bool | Callable[[int, int], bool | None],
 ) -> Iterator[Callable[[int, int], bool | None] | None]:
     if callable(wanted):
         yield wanted
         return
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
 
     console = Console(stderr=True)
     if not wanted or not console.is_terminal:
         yield None
         return
-    columns = (BarColumn(), MofNCompleteColumn(), "tiles", TimeRemainingColumn())
+    columns = (
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("tiles, {task.fields[rate]}"),
+        TimeElapsedColumn(),
+        TextColumn("passed,"),
+        TimeRemainingColumn(),
+        TextColumn("left"),
+    )
     with Progress(*columns, console=console, transient=True) as bar:
-        task = bar.add_task("predict", total=None)
-        yield lambda done, total: bar.update(task, completed=done, total=total)
+        task = bar.add_task("predict", total=None, rate="...")
+
+        def advance(done: int, total: int) -> None:
+            speed = bar.tasks[0].speed
+            rate = "..." if not speed else _rate(speed)
+            bar.update(task, completed=done, total=total, rate=rate)
+
+        yield advance
+
+
+def _rate(tiles_per_second: float) -> str:
+    if tiles_per_second >= 1:
+        return f"{tiles_per_second:.1f}/s"
+    return f"{1 / tiles_per_second:.1f} s each"

@@ -1,12 +1,14 @@
 // SHA-256 (FIPS 180-4), for checking that a file is the one that its card describes.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <bit>
 #include <cstddef>
 #include <cstdint>
 #include <span>
 #include <string>
+#include <string_view>
 
 namespace deeplight {
 
@@ -57,26 +59,57 @@ inline void sha256_block(std::array<std::uint32_t, 8>& state, const std::byte* b
 
 }  // namespace detail
 
+/// The hash of bytes that come in parts.
+class Sha256 {
+ public:
+  void update(std::span<const std::byte> bytes) {
+    total_ += bytes.size();
+    if (held_ > 0) {
+      const std::size_t taken = std::min(bytes.size(), std::size_t{64} - held_);
+      std::copy_n(bytes.begin(), taken, block_.begin() + static_cast<std::ptrdiff_t>(held_));
+      held_ += taken;
+      bytes = bytes.subspan(taken);
+      if (held_ < 64) return;
+      detail::sha256_block(state_, block_.data());
+      held_ = 0;
+    }
+    for (; bytes.size() >= 64; bytes = bytes.subspan(64)) {
+      detail::sha256_block(state_, bytes.data());
+    }
+    std::copy(bytes.begin(), bytes.end(), block_.begin());
+    held_ = bytes.size();
+  }
+  void update(std::string_view text) { update(std::as_bytes(std::span(text))); }
+
+  /// 64 lower-case hex digits; the object is used up.
+  std::string hex() {
+    std::array<std::byte, 128> tail{};
+    std::copy_n(block_.begin(), held_, tail.begin());
+    tail[held_] = std::byte{0x80};
+    const std::size_t padded = held_ < 56 ? 64 : 128;
+    const std::uint64_t bits = total_ * 8;
+    for (std::size_t i = 0; i < 8; ++i) tail[padded - 1 - i] = std::byte(bits >> (8 * i) & 0xff);
+    for (std::size_t i = 0; i < padded; i += 64) detail::sha256_block(state_, tail.data() + i);
+    std::string text;
+    for (const std::uint32_t word : state_) {
+      for (int shift = 28; shift >= 0; shift -= 4) text += "0123456789abcdef"[word >> shift & 15];
+    }
+    return text;
+  }
+
+ private:
+  std::array<std::uint32_t, 8> state_{0x6a09e667, 0xbb67ae85, 0x3c6ef372, 0xa54ff53a,
+                                      0x510e527f, 0x9b05688c, 0x1f83d9ab, 0x5be0cd19};
+  std::array<std::byte, 64> block_{};
+  std::size_t held_ = 0;
+  std::uint64_t total_ = 0;
+};
+
 /// The hash of `bytes` as 64 lower-case hex digits.
 inline std::string sha256_hex(std::span<const std::byte> bytes) {
-  std::array<std::uint32_t, 8> state{0x6a09e667, 0xbb67ae85, 0x3c6ef372, 0xa54ff53a,
-                                     0x510e527f, 0x9b05688c, 0x1f83d9ab, 0x5be0cd19};
-  std::size_t done = 0;
-  for (; bytes.size() - done >= 64; done += 64) detail::sha256_block(state, bytes.data() + done);
-  std::array<std::byte, 128> tail{};
-  const std::size_t rest = bytes.size() - done;
-  for (std::size_t i = 0; i < rest; ++i) tail[i] = bytes[done + i];
-  tail[rest] = std::byte{0x80};
-  const std::size_t padded = rest < 56 ? 64 : 128;
-  const std::uint64_t bits = static_cast<std::uint64_t>(bytes.size()) * 8;
-  for (std::size_t i = 0; i < 8; ++i) tail[padded - 1 - i] = std::byte(bits >> (8 * i) & 0xff);
-  for (std::size_t i = 0; i < padded; i += 64) detail::sha256_block(state, tail.data() + i);
-
-  std::string text;
-  for (const std::uint32_t word : state) {
-    for (int shift = 28; shift >= 0; shift -= 4) text += "0123456789abcdef"[word >> shift & 15];
-  }
-  return text;
+  Sha256 hash;
+  hash.update(bytes);
+  return hash.hex();
 }
 
 }  // namespace deeplight

@@ -88,6 +88,13 @@ inline bool same_file(const std::filesystem::path& a, const std::filesystem::pat
          std::filesystem::absolute(b).lexically_normal();
 }
 
+inline void check_options(const PredictRequest& request) {
+  require(request.tile >= 1, "tile must be at least 1 low-resolution pixel, got ", request.tile);
+  require(request.batch >= 1, "batch must be at least 1 tile, got ", request.batch);
+  require(request.prefetch >= 0, "prefetch must not be negative, got ", request.prefetch);
+  require(request.threads >= 0, "threads must not be negative, got ", request.threads);
+}
+
 inline void check_outputs(const PredictRequest& request) {
   require(!request.low_resolution.empty(), "no low-resolution raster is given");
   require(request.outputs.size() == request.low_resolution.size(), request.outputs.size(),
@@ -105,6 +112,7 @@ inline void check_outputs(const PredictRequest& request) {
       require(!same_file(output, input), "output '", output.string(), "' is also guide '", name,
               "'");
     }
+    (void)sink_format(output, request.format);
     check_writable(output, request.overwrite);
   }
 }
@@ -117,12 +125,14 @@ inline double output_nodata(const RasterInfo& info, const PredictRequest& reques
   return usable ? stated : std::numeric_limits<double>::quiet_NaN();
 }
 
-inline PredictJob open_job(const Card& card, const PredictRequest& request, std::size_t index) {
+inline PredictJob open_job(const Card& card, const PredictRequest& request, std::size_t index,
+                           bool with_guides) {
   PredictJob job{RasterReader(request.low_resolution[index]), {}, request.outputs[index]};
   const RasterInfo& info = job.low_resolution.info();
   require(info.bands.size() == 1, "low resolution '", info.path, "' has ", info.bands.size(),
           " bands, expected 1");
   job.nodata = output_nodata(info, request);
+  if (!with_guides) return job;
   for (const GuideDescription& guide : card.preprocessing.guides) {
     const auto given = std::find_if(request.guides.begin(), request.guides.end(),
                                     [&](const auto& pair) { return pair.first == guide.name; });

@@ -283,6 +283,8 @@ DEEPLIGHT_INLINE void RasterWriter::close() {
   std::filesystem::rename(state.temporary, state.path, error);
   if (error) state.fail(error.message());
   state.temporary.clear();
+  // The name itself lasts only once the folder is on the disk; the content is there already.
+  (void)detail::sync_file(detail::folder_of(state.path));
 }
 
 }  // namespace deeplight

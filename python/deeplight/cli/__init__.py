@@ -14,13 +14,18 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-from deeplight.cli.errors import ClickException, run
+# Not `run` itself: once that command is loaded, the name means the module deeplight.cli.run here.
+from deeplight.cli import errors
+from deeplight.cli.errors import ClickException
 
 __all__ = ["app", "main"]
 
 #: Command -> what `deeplight --help` says of it, in this order.
 COMMANDS = {
     "predict": "Super-resolve rasters with trained weights.",
+    "plan": "Plan a prediction that many machines share.",
+    "run": "Compute one shard of a plan.",
+    "merge": "Assemble the rasters of a plan from its shards.",
     "train": "Train a network from a configuration file.",
     "prepare": "Write what training reads of rasters into one file.",
     "study": "Train with one thing changed at a time, over several seeds.",
@@ -142,4 +147,4 @@ def main(arguments: list[str] | None = None) -> None:
     arguments = [*(sys.argv[1:] if arguments is None else arguments)]
     debug = "--debug" in arguments  # allowed anywhere, not only before the command
     arguments = [argument for argument in arguments if argument != "--debug"]
-    sys.exit(run(typer.main.get_command(app), arguments, debug=debug))
+    sys.exit(errors.run(typer.main.get_command(app), arguments, debug=debug))

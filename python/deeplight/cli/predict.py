@@ -8,64 +8,43 @@ from typing import Annotated
 
 import typer
 
-from deeplight.cli.errors import WrongUseError, wrong_use
+from deeplight.cli import predict_options as options
+from deeplight.cli.errors import wrong_use
+from deeplight.cli.predict_options import parse_guides
 
-_CONSISTENCIES = ("none", "additive", "multiplicative")
-_COMPRESSIONS = ("deflate", "lzw", "zstd", "none")
+__all__ = ["parse_guides", "predict"]
 
 
 def predict(
-    low_resolution: Annotated[
-        list[Path],
-        typer.Argument(metavar="LR.tif...", help="Low-resolution rasters of one band."),
-    ],
-    weights: Annotated[
-        str, typer.Option("--weights", "-w", help="A shipped name or a .safetensors file.")
-    ],
+    low_resolution: options.LowResolution,
+    weights: options.Weights,
     output: Annotated[
         Path,
         typer.Option("--output", "-o", help="The result; a folder where there are several inputs."),
     ],
-    guide: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--guide", "-g", metavar="NAME=FILE", help="A guide raster; once for each guide."
-        ),
-    ] = None,
-    average: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--average",
-            metavar="WEIGHTS",
-            help="Further weights of one family; the mean of all predicts. May be repeated.",
-        ),
-    ] = None,
-    align: Annotated[
-        bool, typer.Option("--align", help="Warp guides that lie on another grid.")
+    guide: options.GuideFiles = None,
+    average: options.Average = None,
+    align: options.Align = False,
+    consistency: options.ConsistencyName = "none",
+    non_negative: options.NonNegative = False,
+    self_ensemble: options.SelfEnsemble = False,
+    uncertainty: options.Uncertainty = False,
+    tile: options.TileSide = 256,
+    batch: options.Batch = 1,
+    precision: options.PrecisionName = "float32",
+    nodata: options.Nodata = None,
+    compression: options.CompressionName = "deflate",
+    format: options.Format = "",
+    overwrite: options.Overwrite = False,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Continue an interrupted run; the same bytes result.")
     ] = False,
-    consistency: Annotated[
-        str,
-        typer.Option(
-            help="Make block means equal the input: none, additive or multiplicative.",
-        ),
-    ] = "none",
-    self_ensemble: Annotated[
-        bool,
-        typer.Option("--self-ensemble", help="Average over eight flips and rotations; slower."),
-    ] = False,
-    tile: Annotated[
-        int, typer.Option(help="Side of a tile in low-resolution pixels; smaller: less memory.")
-    ] = 256,
-    nodata: Annotated[
-        float | None,
-        typer.Option(help="Nodata of the output; else the input's where negative, or NaN."),
-    ] = None,
-    compression: Annotated[str, typer.Option(help="deflate, lzw, zstd or none.")] = "deflate",
-    overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace an existing output.")
-    ] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Machine-readable, one object.")] = False,
+    scratch: options.Scratch = None,
+    prefetch: options.Prefetch = 1,
+    threads: options.Threads = 0,
+    device: options.Devices = None,
+    quiet: options.Quiet = False,
+    as_json: options.AsJson = False,
 ) -> None:
     """Super-resolve rasters with trained weights.
 
@@ -79,17 +58,20 @@ def predict(
     --average seed1.safetensors -o sr.tif[/dim]
 
     Any size and any coordinate system; the output keeps both. Nothing is written under the
-    output's name until it is whole.
+    output's name until it is whole. What an interrupted run finished is kept for --resume.
     """
     guides = parse_guides(guide or [])
-    _choice("--consistency", consistency, _CONSISTENCIES)
-    _choice("--compression", compression, _COMPRESSIONS)
-    if tile < 1:
-        raise WrongUseError(f"--tile must be at least 1, got {tile}")
-    if len(low_resolution) > 1 and not output.is_dir():
-        raise WrongUseError(
-            f"{len(low_resolution)} inputs need a folder as output; '{output}' is none"
-        )
+    options.check_choice("--consistency", consistency, options.CONSISTENCIES)
+    options.check_choice("--compression", compression, options.COMPRESSIONS)
+    options.check_choice("--precision", precision, options.PRECISIONS)
+    for name, value, least in (
+        ("--tile", tile, 1),
+        ("--batch", batch, 1),
+        ("--prefetch", prefetch, 0),
+        ("--threads", threads, 0),
+    ):
+        options.check_at_least(name, value, least)
+    options.check_folder(low_resolution, output)
     from deeplight.weights import resolve_weights
 
     with wrong_use():
@@ -98,10 +80,7 @@ def predict(
     from deeplight.predictor import load
 
     predictor = load(path, average=others)
-    unknown = [name for name in guides if name not in predictor.guides]
-    missing = [name for name in predictor.guides if name not in guides]
-    if unknown or missing:
-        raise WrongUseError(_guide_message(unknown, missing, predictor.guides))
+    options.check_guides(guides, predictor.guides)
     result = predictor.predict(
         low_resolution,
         guides,
@@ -109,42 +88,20 @@ def predict(
         align=align,
         tile=tile,
         consistency=consistency,
+        non_negative=non_negative,
         self_ensemble=self_ensemble,
+        uncertainty=uncertainty,
         nodata=nodata,
         overwrite=overwrite,
+        resume=resume,
         compression=compression,
+        format=format,
+        precision=precision,
+        batch=batch,
+        prefetch=prefetch,
+        threads=threads,
+        devices=device or (),
+        scratch=scratch,
         progress=not quiet,
     )
     typer.echo(json.dumps(result.as_dict(), indent=2) if as_json else str(result))
-
-
-def parse_guides(values: list[str]) -> dict[str, Path]:
-    """``["dem=dem.tif"]`` -> ``{"dem": Path("dem.tif")}``.
-
-    Raises:
-        WrongUseError: no ``=``, an empty side, a name given twice.
-    """
-    guides: dict[str, Path] = {}
-    for value in values:
-        name, sign, file = value.partition("=")
-        if not (name and sign and file):
-            raise WrongUseError(f"--guide must be NAME=FILE, got '{value}'")
-        if name in guides:
-            raise WrongUseError(f"guide '{name}' is given twice")
-        guides[name] = Path(file)
-    return guides
-
-
-def _choice(option: str, value: str, known: tuple[str, ...]) -> None:
-    if value not in known:
-        raise WrongUseError(f"{option} must be one of {', '.join(known)}; got '{value}'")
-
-
-def _guide_message(unknown: list[str], missing: list[str], known: dict[str, int]) -> str:
-    parts = [f"guide '{name}' is not known" for name in unknown]
-    parts += [
-        f"guide '{name}' ({known[name]} band{'' if known[name] == 1 else 's'}) is missing: "
-        f"--guide {name}=FILE"
-        for name in missing
-    ]
-    return f"{'; '.join(parts)}. These weights take: {', '.join(known) or 'no guides'}"

@@ -1,0 +1,176 @@
+// Definitions of predict.hpp that share the work among machines: plan, one shard, merge.
+#pragma once
+
+#include <algorithm>
+#include <system_error>
+
+#include "deeplight/infer/predict_inl.hpp"
+
+namespace deeplight {
+
+namespace detail {
+
+inline std::filesystem::path shards_of(const PredictRequest& request, std::size_t output) {
+  std::filesystem::path folder = folder_for(request, output);
+  folder += "-shards";
+  return folder;
+}
+
+inline void check_same_job(const Json& planned, const Json& now, const std::string& what) {
+  const std::vector<std::string> different = job_differences(planned, now);
+  require(different.empty(), what, " is not what was planned: ", joined(different));
+}
+
+inline void check_plans(const std::vector<PredictionPlan>& plans, const PredictRequest& request) {
+  require(plans.size() == request.outputs.size(), plans.size(), " plans for ",
+          request.outputs.size(), " outputs");
+}
+
+}  // namespace detail
+
+DEEPLIGHT_INLINE std::vector<PredictionPlan> plan_prediction(Network& network, const Card& card,
+                                                             const PredictRequest& request) {
+  detail::check_card(network, card, Preprocessor(card.preprocessing, card.scale));
+  const detail::GdalCacheScope cache;
+  detail::CheckedRequest checked = detail::checked(card, request, /*with_guides=*/true);
+  const at::NoGradGuard no_gradients;
+  detail::Run run{network, card, request, checked};
+  std::vector<PredictionPlan> plans;
+  for (const detail::PredictJob& job : checked.jobs) {
+    const detail::TileWork work(network, checked.preprocessor, request, job,
+                                job.low_resolution.read());
+    plans.push_back(
+        {detail::describe_job(run.description(), work.geometry(), job, work.low_resolution()),
+         work.plan().size(), static_cast<std::int64_t>(work.groups().size())});
+  }
+  return plans;
+}
+
+DEEPLIGHT_INLINE std::filesystem::path shard_folder(const PredictRequest& request,
+                                                    std::size_t output, Shard shard) {
+  return detail::shards_of(request, output) / concat(shard.index, "-of-", shard.count);
+}
+
+DEEPLIGHT_INLINE PredictReport predict_shard(Network& network, const Card& card,
+                                             const PredictRequest& request,
+                                             const std::vector<PredictionPlan>& plans,
+                                             Shard shard) {
+  const auto start = std::chrono::steady_clock::now();
+  require(shard.count >= 1 && shard.index >= 0 && shard.index < shard.count, "shard ", shard.index,
+          " of ", shard.count, ": it must lie between 0 and ", shard.count - 1);
+  detail::check_plans(plans, request);
+  detail::check_card(network, card, Preprocessor(card.preprocessing, card.scale));
+  const detail::GdalCacheScope cache;
+  detail::CheckedRequest checked = detail::checked(card, request, /*with_guides=*/true);
+  const at::NoGradGuard no_gradients;
+  const detail::ThreadScope threads(request.threads);
+  const detail::EvaluationMode evaluation(network);
+  detail::Run run{network, card, request, checked};
+
+  const auto bounds = [&](std::int64_t groups) {
+    return std::pair{groups * shard.index / shard.count, groups * (shard.index + 1) / shard.count};
+  };
+  PredictReport report;
+  for (std::size_t index = 0; index < checked.jobs.size(); ++index) {
+    const auto began = std::chrono::steady_clock::now();
+    const detail::PredictJob& job = checked.jobs[index];
+    detail::TileWork work(network, checked.preprocessor, request, job, job.low_resolution.read());
+    const Json description =
+        detail::describe_job(run.description(), work.geometry(), job, work.low_resolution());
+    detail::check_same_job(plans[index].job, description,
+                           concat("the work for '", job.output.string(), "'"));
+    std::vector<detail::TileGroup> groups = work.groups();
+    const auto [first, last] = bounds(static_cast<std::int64_t>(groups.size()));
+    groups = {groups.begin() + first, groups.begin() + last};
+    std::int64_t tiles = 0;
+    for (const detail::TileGroup& group : groups) tiles += group.count;
+
+    const std::filesystem::path folder = shard_folder(request, index, shard);
+    std::error_code error;
+    std::filesystem::create_directories(folder.parent_path(), error);
+    require<FileError>(!error, "the folder '", folder.parent_path().string(),
+                       "' cannot be created: ", error.message());
+    detail::StoreKeeper store(TileStore(
+        folder, description,
+        concat("shard ", shard.index, " of ", shard.count, " of '", job.output.string(), "'"),
+        TileStore::Existing::resume));
+    RasterReport raster;
+    raster.low_resolution = job.low_resolution.info().path;
+    raster.output = folder;
+    raster.tiles = tiles;
+    raster.resumed = store->size();
+    detail::Progress progress(request, tiles);
+    progress.advance(raster.resumed);
+    detail::with_memory_errors(job.output, request.tile, [&] {
+      detail::run_tiles(work, network, run.description().devices, request, groups, *store,
+                        [&](std::int64_t done) { progress.advance(done); });
+    });
+    store->commit();
+    store.done();
+    raster.seconds =
+        std::chrono::duration<double>(std::chrono::steady_clock::now() - began).count();
+    report.rasters.push_back(raster);
+  }
+  report.warnings = std::move(checked.warnings);
+  report.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  return report;
+}
+
+DEEPLIGHT_INLINE PredictReport merge_shards(const Card& card, const PredictRequest& request,
+                                            const std::vector<PredictionPlan>& plans) {
+  const auto start = std::chrono::steady_clock::now();
+  detail::check_plans(plans, request);
+  const detail::GdalCacheScope cache;
+  detail::CheckedRequest checked = detail::checked(card, request, /*with_guides=*/false);
+  PredictReport report;
+  for (std::size_t index = 0; index < checked.jobs.size(); ++index) {
+    const auto began = std::chrono::steady_clock::now();
+    const detail::PredictJob& job = checked.jobs[index];
+    const Json& planned = plans[index].job;
+    Json low = planned.at("low_resolution");
+    low["checksum"] = detail::pixel_checksum(job.low_resolution.read());
+    detail::check_same_job(planned.at("low_resolution"), low,
+                           concat("low resolution '", job.low_resolution.info().path, "'"));
+    const std::filesystem::path folder = detail::shards_of(request, index);
+    std::vector<std::filesystem::path> found;
+    std::error_code error;
+    for (const auto& entry : std::filesystem::directory_iterator(folder, error)) {
+      if (entry.is_directory()) found.push_back(entry.path());
+    }
+    std::sort(found.begin(), found.end());
+    std::vector<TileStore> stores;
+    for (const std::filesystem::path& path : found) {
+      stores.push_back(TileStore::open(path));
+      detail::check_same_job(planned, stores.back().job(), concat("'", path.string(), "'"));
+    }
+    detail::TileIndex tiles;
+    for (const TileStore& store : stores) tiles.add(store);
+    std::int64_t first_missing = -1;
+    for (std::int64_t tile = 0; tile < plans[index].tiles && first_missing < 0; ++tile) {
+      if (!tiles.has(tile)) first_missing = tile;
+    }
+    require(first_missing < 0, "'", job.output.string(),
+            "' cannot be merged: ", plans[index].tiles - tiles.size(), " of ", plans[index].tiles,
+            " tiles are missing, the first is ", first_missing, "; ", found.size(),
+            " shards were found in '", folder.string(), "'");
+    for (std::int64_t tile = 0; tile < plans[index].tiles; ++tile) {
+      const auto& [store, record] = tiles.at(tile);
+      require<FormatError>(store->intact(record), "tile ", tile, " in '", store->folder().string(),
+                           "' is damaged: its checksum does not hold; run that shard again");
+    }
+    const OwnerLock lock(folder / "lock", concat("output '", job.output.string(), "'"));
+    check_writable(job.output, request.overwrite);
+    RasterReport raster = detail::finish_raster(card, request, job, checked.light[index], planned,
+                                                tiles, checked.warnings);
+    for (TileStore& store : stores) store.remove();
+    std::filesystem::remove_all(folder, error);
+    raster.seconds =
+        std::chrono::duration<double>(std::chrono::steady_clock::now() - began).count();
+    report.rasters.push_back(raster);
+  }
+  report.warnings = std::move(checked.warnings);
+  report.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  return report;
+}
+
+}  // namespace deeplight
