@@ -15,6 +15,10 @@ if(NOT TARGET nlohmann_json::nlohmann_json)
     "${NLOHMANN_JSON_INCLUDE_DIR}")
 endif()
 
+include(${CMAKE_CURRENT_LIST_DIR}/FindDeeplightXsimd.cmake)
+add_library(deeplight_xsimd INTERFACE)
+target_include_directories(deeplight_xsimd SYSTEM INTERFACE ${XSIMD_INCLUDE_DIR})
+
 if(DEEPLIGHT_RASTER)
   find_package(GDAL 3.4 REQUIRED)
   find_package(xtensor REQUIRED)

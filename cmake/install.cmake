@@ -21,4 +21,5 @@ write_basic_package_version_file(${PROJECT_BINARY_DIR}/deeplightConfigVersion.cm
   COMPATIBILITY SameMinorVersion)
 install(FILES ${PROJECT_BINARY_DIR}/deeplightConfig.cmake
   ${PROJECT_BINARY_DIR}/deeplightConfigVersion.cmake cmake/FindLibTorch.cmake
+  cmake/FindDeeplightXsimd.cmake
   DESTINATION ${_config_dir})

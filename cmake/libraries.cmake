@@ -10,7 +10,8 @@ set_target_properties(deeplight_core PROPERTIES EXPORT_NAME core)
 target_include_directories(deeplight_core INTERFACE
   $<BUILD_INTERFACE:${PROJECT_SOURCE_DIR}/include> $<INSTALL_INTERFACE:include>)
 target_compile_features(deeplight_core INTERFACE cxx_std_20)
-target_link_libraries(deeplight_core INTERFACE nlohmann_json::nlohmann_json Threads::Threads)
+target_link_libraries(deeplight_core INTERFACE nlohmann_json::nlohmann_json Threads::Threads
+  $<BUILD_INTERFACE:deeplight_xsimd>)
 
 if(DEEPLIGHT_RASTER)
   # GDAL and xtensor without torch: what the raster floor alone needs.
@@ -30,6 +31,8 @@ if(NOT DEEPLIGHT_ASAN)
   set_target_properties(deeplight_ops PROPERTIES EXPORT_NAME ops)
   target_link_libraries(deeplight_ops PUBLIC deeplight PRIVATE deeplight_warnings)
   target_compile_definitions(deeplight_ops INTERFACE DEEPLIGHT_OPS)
+  include(cmake/simd_levels.cmake)
+  deeplight_add_simd_levels(deeplight_ops)
   if(NOT SKBUILD)
     # An installed program finds LibTorch through it; in a wheel, `import torch` came first.
     set_target_properties(deeplight_ops PROPERTIES INSTALL_RPATH "${LibTorch_LIBRARY_DIR}")
