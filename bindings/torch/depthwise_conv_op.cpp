@@ -3,6 +3,9 @@
 
 #include "deeplight/functional/depthwise_conv_inl.hpp"
 #include "op_support.hpp"
+#include "simd_levels.hpp"
+
+DEEPLIGHT_SIMD_DISPATCH(kernels::DepthwiseTables, depthwise_table)
 
 namespace deeplight::functional {
 namespace {
@@ -13,7 +16,8 @@ constexpr const char* name = "depthwise_conv2d";
 at::Tensor forward_cpu(const at::Tensor& input, const at::Tensor& weight,
                        const OptionalTensor& bias, at::IntArrayRef padding,
                        at::IntArrayRef dilation) {
-  return detail::depthwise_conv2d_cpu(input, weight, bias, pair_of(padding, name, "padding"),
+  return detail::depthwise_conv2d_cpu(ops::depthwise_table(), input, weight, bias,
+                                      pair_of(padding, name, "padding"),
                                       pair_of(dilation, name, "dilation"));
 }
 
@@ -27,8 +31,9 @@ at::Tensor forward_composed(const at::Tensor& input, const at::Tensor& weight,
 detail::DepthwiseGradients backward_cpu(const at::Tensor& grad, const at::Tensor& input,
                                         const at::Tensor& weight, at::IntArrayRef padding,
                                         at::IntArrayRef dilation) {
-  return detail::depthwise_conv2d_backward_cpu(
-      grad, input, weight, pair_of(padding, name, "padding"), pair_of(dilation, name, "dilation"));
+  return detail::depthwise_conv2d_backward_cpu(ops::depthwise_table(), grad, input, weight,
+                                               pair_of(padding, name, "padding"),
+                                               pair_of(dilation, name, "dilation"));
 }
 
 detail::DepthwiseGradients backward_composed(const at::Tensor& grad, const at::Tensor& input,

@@ -12,6 +12,10 @@
 #include "deeplight/core/config.hpp"
 #include "deeplight/functional/pair.hpp"
 
+namespace deeplight::kernels {
+struct DepthwiseTables;
+}
+
 namespace deeplight::functional {
 
 /// Depthwise 2-D convolution of stride 1; names and layouts as torch's.
@@ -51,9 +55,12 @@ DepthwiseGradients depthwise_conv2d_backward_composed(const at::Tensor& grad,
                                                       const at::Tensor& weight, Pair padding,
                                                       Pair dilation);
 
-at::Tensor depthwise_conv2d_cpu(const at::Tensor& input, const at::Tensor& weight,
-                                const std::optional<at::Tensor>& bias, Pair padding, Pair dilation);
-DepthwiseGradients depthwise_conv2d_backward_cpu(const at::Tensor& grad, const at::Tensor& input,
+// Our kernels, of the instruction set of `tables`.
+at::Tensor depthwise_conv2d_cpu(const kernels::DepthwiseTables& tables, const at::Tensor& input,
+                                const at::Tensor& weight, const std::optional<at::Tensor>& bias,
+                                Pair padding, Pair dilation);
+DepthwiseGradients depthwise_conv2d_backward_cpu(const kernels::DepthwiseTables& tables,
+                                                 const at::Tensor& grad, const at::Tensor& input,
                                                  const at::Tensor& weight, Pair padding,
                                                  Pair dilation);
 

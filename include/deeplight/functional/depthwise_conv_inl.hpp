@@ -1,16 +1,20 @@
 // Definitions of depthwise_conv.hpp.
 #pragma once
 
+#include <ATen/Dispatch.h>
 #include <ATen/Functions.h>
 #include <ATen/TensorOperators.h>
 #include <ATen/core/dispatch/Dispatcher.h>
 #include <torch/csrc/autograd/custom_function.h>
 
+#include <type_traits>
 #include <vector>
 
 #include "deeplight/core/errors.hpp"
 #include "deeplight/functional/depthwise_conv.hpp"
 #include "deeplight/functional/ops_library.hpp"
+#include "deeplight/functional/torch_parallel.hpp"
+#include "deeplight/kernels/depthwise_conv_cpu.hpp"
 
 namespace deeplight::functional {
 namespace detail {
@@ -62,17 +66,119 @@ DEEPLIGHT_INLINE DepthwiseGradients depthwise_conv2d_backward_composed(const at:
           grad_bias};
 }
 
-DEEPLIGHT_INLINE at::Tensor depthwise_conv2d_cpu(const at::Tensor& input, const at::Tensor& weight,
-                                                 const std::optional<at::Tensor>& bias,
-                                                 Pair padding, Pair dilation) {
-  return depthwise_conv2d_composed(input, weight, bias, padding, dilation);
+template <class T>
+kernels::ImageView<T> depthwise_view(const at::Tensor& image, bool channels_last) {
+  T* data;
+  if constexpr (std::is_const_v<T>)
+    data = image.const_data_ptr<std::remove_const_t<T>>();
+  else
+    data = image.mutable_data_ptr<T>();
+  // A side of one pixel may have any stride; the kernels tell the layout by these two.
+  if (!channels_last) return {data, image.stride(0), image.stride(1), image.stride(2), 1};
+  const std::int64_t column = image.size(3) == 1 ? image.size(1) : image.stride(3);
+  return {data, image.stride(0), 1, image.stride(2), column};
 }
 
-DEEPLIGHT_INLINE DepthwiseGradients depthwise_conv2d_backward_cpu(const at::Tensor& grad,
-                                                                  const at::Tensor& input,
-                                                                  const at::Tensor& weight,
-                                                                  Pair padding, Pair dilation) {
-  return depthwise_conv2d_backward_composed(grad, input, weight, padding, dilation);
+/// Channels-last images of a few channels would leave lanes empty: they are computed as planes.
+inline bool computes_channels_last(const at::Tensor& input) {
+  return input.size(1) >= 8 && input.suggest_memory_format() == at::MemoryFormat::ChannelsLast;
+}
+
+/// The image in a layout that the kernels read; copied only where it has neither.
+inline at::Tensor depthwise_operand(const at::Tensor& image, bool channels_last) {
+  if (channels_last) return image.contiguous(at::MemoryFormat::ChannelsLast);
+  const bool rows = image.stride(3) == 1 && image.stride(2) > 0;
+  return rows ? image : image.contiguous();
+}
+
+inline kernels::DepthwiseGeometry depthwise_geometry(const at::Tensor& input,
+                                                     const at::Tensor& weight, Pair padding,
+                                                     Pair dilation) {
+  return {input.size(0),
+          input.size(1),
+          input.size(2),
+          input.size(3),
+          {weight.size(2), weight.size(3), dilation[0], dilation[1]},
+          padding[0],
+          padding[1]};
+}
+
+template <class T>
+const kernels::DepthwiseTable<T>& table_of(const kernels::DepthwiseTables& tables) {
+  if constexpr (std::is_same_v<T, float>)
+    return tables.float32;
+  else
+    return tables.float64;
+}
+
+inline bool is_half(const at::Tensor& tensor) {
+  return tensor.scalar_type() == at::kBFloat16 || tensor.scalar_type() == at::kHalf;
+}
+
+DEEPLIGHT_INLINE at::Tensor depthwise_conv2d_cpu(const kernels::DepthwiseTables& tables,
+                                                 const at::Tensor& input, const at::Tensor& weight,
+                                                 const std::optional<at::Tensor>& bias,
+                                                 Pair padding, Pair dilation) {
+  check_depthwise(input, weight, bias, padding, dilation);
+  const auto layout = input.suggest_memory_format();
+  if (is_half(input)) {
+    const auto wide = bias ? std::optional(bias->to(at::kFloat)) : std::nullopt;
+    return depthwise_conv2d_cpu(tables, input.to(at::kFloat), weight.to(at::kFloat), wide, padding,
+                                dilation)
+        .to(input.scalar_type());
+  }
+  const bool channels_last = computes_channels_last(input);
+  // There PyTorch's kernel already waits for memory.
+  if (channels_last && weight.size(2) <= 5 && weight.size(3) <= 5 && dilation == Pair{1, 1})
+    return depthwise_conv2d_composed(input, weight, bias, padding, dilation);
+
+  const auto g = depthwise_geometry(input, weight, padding, dilation);
+  const auto image = depthwise_operand(input, channels_last), taps = weight.contiguous();
+  const auto offset = bias ? bias->contiguous() : at::Tensor();
+  const auto kept = channels_last ? at::MemoryFormat::ChannelsLast : at::MemoryFormat::Contiguous;
+  auto out = at::empty({g.batch, g.channels, g.out_height(), g.out_width()},
+                       input.options().memory_format(kept));
+  AT_DISPATCH_FLOATING_TYPES(input.scalar_type(), "depthwise_conv2d", [&] {
+    table_of<scalar_t>(tables).forward(
+        g, depthwise_view<const scalar_t>(image, channels_last), taps.const_data_ptr<scalar_t>(),
+        false, offset.defined() ? offset.const_data_ptr<scalar_t>() : nullptr,
+        depthwise_view<scalar_t>(out, channels_last), torch_parallel());
+  });
+  return out.contiguous(layout);
+}
+
+DEEPLIGHT_INLINE DepthwiseGradients depthwise_conv2d_backward_cpu(
+    const kernels::DepthwiseTables& tables, const at::Tensor& grad, const at::Tensor& input,
+    const at::Tensor& weight, Pair padding, Pair dilation) {
+  if (is_half(input)) {
+    const auto [image, taps, offset] =
+        depthwise_conv2d_backward_cpu(tables, grad.to(at::kFloat), input.to(at::kFloat),
+                                      weight.to(at::kFloat), padding, dilation);
+    const auto type = input.scalar_type();
+    return {image.to(type), taps.to(type), offset.to(type)};
+  }
+  const auto layout = input.suggest_memory_format();
+  const bool channels_last = computes_channels_last(input);
+  const auto g = depthwise_geometry(input, weight, padding, dilation);
+  auto turned = depthwise_geometry(grad, weight, {}, dilation);
+  turned.pad_h = g.kernel.reach_h() - g.pad_h, turned.pad_w = g.kernel.reach_w() - g.pad_w;
+  const auto image = depthwise_operand(input, channels_last);
+  const auto result = depthwise_operand(grad, channels_last), taps = weight.contiguous();
+  const auto kept = channels_last ? at::MemoryFormat::ChannelsLast : at::MemoryFormat::Contiguous;
+  auto image_grad = at::empty(input.sizes(), input.options().memory_format(kept));
+  auto weight_grad = at::empty(weight.sizes(), weight.options());
+  auto bias_grad = at::empty({g.channels}, weight.options());
+  AT_DISPATCH_FLOATING_TYPES(input.scalar_type(), "depthwise_conv2d_backward", [&] {
+    const auto& table = table_of<scalar_t>(tables);
+    table.forward(turned, depthwise_view<const scalar_t>(result, channels_last),
+                  taps.const_data_ptr<scalar_t>(), true, nullptr,
+                  depthwise_view<scalar_t>(image_grad, channels_last), torch_parallel());
+    table.weight_gradient(g, depthwise_view<const scalar_t>(image, channels_last),
+                          depthwise_view<const scalar_t>(result, channels_last),
+                          weight_grad.mutable_data_ptr<scalar_t>(),
+                          bias_grad.mutable_data_ptr<scalar_t>(), torch_parallel());
+  });
+  return {image_grad.contiguous(layout), weight_grad, bias_grad};
 }
 
 // `Calls` names the forward and backward it differentiates: the CPU kernels in the header-only
@@ -101,20 +207,26 @@ struct DepthwiseFunction : torch::autograd::Function<DepthwiseFunction<Calls>> {
   }
 };
 
+/// The kernels as the including program is compiled.
+inline const kernels::DepthwiseTables& native_depthwise() {
+  static constexpr auto tables = kernels::depthwise_table<kernels::simd::Native>();
+  return tables;
+}
+
 struct DepthwiseCpuCalls {
   static at::Tensor forward(const at::Tensor& input, const at::Tensor& weight,
                             const std::optional<at::Tensor>& bias,
                             const std::vector<std::int64_t>& padding,
                             const std::vector<std::int64_t>& dilation) {
-    return depthwise_conv2d_cpu(input, weight, bias, {padding[0], padding[1]},
+    return depthwise_conv2d_cpu(native_depthwise(), input, weight, bias, {padding[0], padding[1]},
                                 {dilation[0], dilation[1]});
   }
   static DepthwiseGradients backward(const at::Tensor& grad, const at::Tensor& input,
                                      const at::Tensor& weight,
                                      const std::vector<std::int64_t>& padding,
                                      const std::vector<std::int64_t>& dilation) {
-    return depthwise_conv2d_backward_cpu(grad, input, weight, {padding[0], padding[1]},
-                                         {dilation[0], dilation[1]});
+    return depthwise_conv2d_backward_cpu(native_depthwise(), grad, input, weight,
+                                         {padding[0], padding[1]}, {dilation[0], dilation[1]});
   }
 };
 

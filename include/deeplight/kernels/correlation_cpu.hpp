@@ -1,0 +1,391 @@
+// Correlation of one block in cache with one small kernel: the inner loops of depthwise, dynamic
+// and large selective convolutions. No torch, no allocation, no thread.
+//
+//   forward  target[r, c] = bias + sum over taps of weight[ky, kx] * source[r + ky*dh, c + kx*dw]
+//   weights  sum[ky, kx] += sum over r, c of grad[r, c] * source[r + ky*dh, c + kx*dw]
+//
+// Two layouts of a block, told apart by `channel_lanes`:
+//   false  lanes run along a row: an element is one number, a step to the right is 1
+//   true   lanes are the channels of one pixel: an element is `width` numbers, weights too
+// A register tile is `rows` x `packs` sums. The rows of a tile lie dh apart, so that one row of the
+// source, loaded once, meets every row of the tile; its taps are summed in the order of the kernel,
+// whatever the tile, so that no result depends on how an image is cut.
+#pragma once
+
+#include <cstdint>
+#include <cstring>
+#include <new>
+
+#include "deeplight/kernels/simd.hpp"
+
+namespace deeplight::kernels {
+
+/// Shape of a kernel: taps and the distance between them.
+struct KernelShape {
+  std::int64_t rows = 1, columns = 1;
+  std::int64_t dilation_h = 1, dilation_w = 1;
+
+  std::int64_t taps() const { return rows * columns; }
+  std::int64_t reach_h() const { return (rows - 1) * dilation_h; }
+  std::int64_t reach_w() const { return (columns - 1) * dilation_w; }
+};
+
+inline namespace DEEPLIGHT_SIMD_TAG {
+
+/// Memory of one thread, aligned to a cache line; grows, never shrinks, holds garbage.
+template <class T>
+class Workspace {
+ public:
+  Workspace() = default;
+  Workspace(const Workspace&) = delete;
+  Workspace& operator=(const Workspace&) = delete;
+  ~Workspace() { ::operator delete(data_, std::align_val_t{64}); }
+
+  T* of(std::int64_t size) {
+    if (size > size_) {
+      ::operator delete(data_, std::align_val_t{64});
+      data_ = nullptr, size_ = 0;
+      data_ = static_cast<T*>(
+          ::operator new(static_cast<std::size_t>(size) * sizeof(T), std::align_val_t{64}));
+      size_ = size;
+    }
+    return data_;
+  }
+
+ private:
+  T* data_ = nullptr;
+  std::int64_t size_ = 0;
+};
+
+/// Copies [top, top + rows) x [left, left + columns) of a plane into `out`; zeros outside of it.
+template <class T>
+void copy_padded(const T* plane, std::int64_t stride, std::int64_t height, std::int64_t width,
+                 std::int64_t top, std::int64_t left, std::int64_t rows, std::int64_t columns,
+                 T* out, std::int64_t pitch) {
+  const std::int64_t first = left < 0 ? (-left < columns ? -left : columns) : 0;
+  std::int64_t last = width - left < columns ? width - left : columns;
+  if (last < first) last = first;
+  for (std::int64_t r = 0; r < rows; ++r, out += pitch) {
+    const std::int64_t y = top + r;
+    if (y < 0 || y >= height) {
+      std::memset(out, 0, static_cast<std::size_t>(columns) * sizeof(T));
+      continue;
+    }
+    std::memset(out, 0, static_cast<std::size_t>(first) * sizeof(T));
+    if (last > first)
+      std::memcpy(out + first, plane + y * stride + left + first,
+                  static_cast<std::size_t>(last - first) * sizeof(T));
+    std::memset(out + last, 0, static_cast<std::size_t>(columns - last) * sizeof(T));
+  }
+}
+
+/// One block. Rows and pitches count numbers; `columns` counts elements.
+template <class T>
+struct Correlation {
+  KernelShape kernel;
+  const T* source = nullptr;  // [rows + reach_h, columns + reach_w] and one vector more per row
+  std::int64_t source_row = 0;
+  const T* weights = nullptr;  // [taps]; with channel lanes [taps, width]
+  const T* bias = nullptr;     // [1]; with channel lanes [width]; null: zero
+  T* target = nullptr;         // [rows, columns], rounded up to whole vectors
+  std::int64_t target_row = 0;
+  std::int64_t rows = 0, columns = 0;
+};
+
+namespace correlation_detail {
+
+template <class T, class Arch>
+inline constexpr int most_rows = 6;
+template <class T, class Arch>
+inline constexpr int most_packs = simd::registers<Arch> >= 32 ? 4 : 2;
+
+/// One source row for the tile's rows [low, high).
+template <class T, class Arch, bool channel_lanes, int low, int high, int rows, int packs>
+DEEPLIGHT_ALWAYS_INLINE void add_row(simd::Pack<T, Arch> (&sum)[rows][packs],
+                                     const T* DEEPLIGHT_RESTRICT source,
+                                     const T* DEEPLIGHT_RESTRICT weights, std::int64_t taps_per_row,
+                                     std::int64_t step) {
+  using Pack = simd::Pack<T, Arch>;
+  constexpr std::int64_t size = channel_lanes ? Pack::width : 1;
+  const std::int64_t weight_row = taps_per_row * size;
+  // weights points at the kernel row of the tile's row 0; a row further down is one row earlier.
+  for (std::int64_t x = 0; x < taps_per_row; ++x) {
+    Pack in[packs];
+#pragma GCC unroll 8
+    for (int p = 0; p < packs; ++p) in[p] = Pack::load(source + p * Pack::width);
+#pragma GCC unroll 8
+    for (int r = low; r < high; ++r) {
+      const T* at = weights - r * weight_row;
+      const Pack weight = channel_lanes ? Pack::load(at) : Pack::all(*at);
+#pragma GCC unroll 8
+      for (int p = 0; p < packs; ++p) sum[r][p] = fma(weight, in[p], sum[r][p]);
+    }
+    source += step;
+    weights += size;
+  }
+}
+
+template <class T, class Arch, bool channel_lanes, int low, int high, int rows, int packs>
+DEEPLIGHT_ALWAYS_INLINE void add_if(simd::Pack<T, Arch> (&sum)[rows][packs], const T* source,
+                                    const T* weights, std::int64_t taps, std::int64_t step) {
+  if constexpr (low >= 0 && high <= rows)
+    add_row<T, Arch, channel_lanes, low, high>(sum, source, weights, taps, step);
+}
+
+/// A register tile: `rows` rows that lie dilation_h apart, `packs` vectors wide. rows <=
+/// kernel.rows
+template <class T, class Arch, bool channel_lanes, int rows, int packs>
+void tile(const Correlation<T>& c, const T* source, T* target, std::int64_t store_lanes) {
+  using Pack = simd::Pack<T, Arch>;
+  constexpr std::int64_t size = channel_lanes ? Pack::width : 1;
+  const KernelShape& k = c.kernel;
+  Pack sum[rows][packs];
+  const Pack start = !c.bias         ? Pack::zero()
+                     : channel_lanes ? Pack::load(c.bias)
+                                     : Pack::all(*c.bias);
+#pragma GCC unroll 8
+  for (int r = 0; r < rows; ++r)
+#pragma GCC unroll 8
+    for (int p = 0; p < packs; ++p) sum[r][p] = start;
+
+  const std::int64_t down = c.source_row * k.dilation_h, weight_row = k.columns * size;
+  const std::int64_t step = k.dilation_w * size;
+  const T* weights = c.weights;
+  std::int64_t i = 0;
+  // Source rows above the last of the tile, all rows of the tile, rows below its first.
+#define DEEPLIGHT_RAMP(low, high) \
+  add_if<T, Arch, channel_lanes, low, high, rows, packs>(sum, source, weights, k.columns, step)
+  for (; i < rows - 1; ++i, source += down, weights += weight_row) {
+    switch (i) {
+      case 0:
+        DEEPLIGHT_RAMP(0, 1);
+        break;
+      case 1:
+        DEEPLIGHT_RAMP(0, 2);
+        break;
+      case 2:
+        DEEPLIGHT_RAMP(0, 3);
+        break;
+      case 3:
+        DEEPLIGHT_RAMP(0, 4);
+        break;
+      default:
+        DEEPLIGHT_RAMP(0, 5);
+        break;
+    }
+  }
+  for (; i < k.rows; ++i, source += down, weights += weight_row)
+    add_row<T, Arch, channel_lanes, 0, rows>(sum, source, weights, k.columns, step);
+  for (; i < k.rows + rows - 1; ++i, source += down, weights += weight_row) {
+    switch (rows - (i - k.rows + 1)) {
+      case 1:
+        DEEPLIGHT_RAMP(rows - 1, rows);
+        break;
+      case 2:
+        DEEPLIGHT_RAMP(rows - 2, rows);
+        break;
+      case 3:
+        DEEPLIGHT_RAMP(rows - 3, rows);
+        break;
+      case 4:
+        DEEPLIGHT_RAMP(rows - 4, rows);
+        break;
+      default:
+        DEEPLIGHT_RAMP(rows - 5, rows);
+        break;
+    }
+  }
+#undef DEEPLIGHT_RAMP
+
+#pragma GCC unroll 8
+  for (int r = 0; r < rows; ++r) {
+    T* out = target + r * k.dilation_h * c.target_row;
+    if (packs == 1 && store_lanes < Pack::width) {
+      T lanes[Pack::width];
+      sum[r][0].store(lanes);
+      std::memcpy(out, lanes, static_cast<std::size_t>(store_lanes) * sizeof(T));
+    } else {
+#pragma GCC unroll 8
+      for (int p = 0; p < packs; ++p) sum[r][p].store(out + p * Pack::width);
+    }
+  }
+}
+
+/// Every row of one column of tiles.
+template <class T, class Arch, bool channel_lanes, int packs>
+void column(const Correlation<T>& c, const T* source, T* target, std::int64_t store_lanes) {
+  using Tile = void (*)(const Correlation<T>&, const T*, T*, std::int64_t);
+  static constexpr Tile tiles[] = {
+      tile<T, Arch, channel_lanes, 1, packs>, tile<T, Arch, channel_lanes, 2, packs>,
+      tile<T, Arch, channel_lanes, 3, packs>, tile<T, Arch, channel_lanes, 4, packs>,
+      tile<T, Arch, channel_lanes, 5, packs>, tile<T, Arch, channel_lanes, 6, packs>};
+  const std::int64_t d = c.kernel.dilation_h;
+  const std::int64_t most = c.kernel.rows < 6 ? c.kernel.rows : 6;
+  for (std::int64_t phase = 0; phase < d && phase < c.rows; ++phase) {
+    std::int64_t left = (c.rows - phase + d - 1) / d, row = phase;
+    while (left > 0) {
+      const std::int64_t rows = left < most ? left : most;
+      tiles[rows - 1](c, source + row * c.source_row, target + row * c.target_row, store_lanes);
+      row += rows * d;
+      left -= rows;
+    }
+  }
+}
+
+}  // namespace correlation_detail
+
+/// target = bias + correlation of source and weights.
+/// @param lanes  with channel lanes, how many of them to write; else all
+template <class T, class Arch, bool channel_lanes>
+void correlate(const Correlation<T>& c, std::int64_t lanes = simd::Pack<T, Arch>::width) {
+  using namespace correlation_detail;
+  constexpr std::int64_t width = simd::Pack<T, Arch>::width;
+  constexpr int packs = most_packs<T, Arch>;
+  constexpr std::int64_t size = channel_lanes ? width : 1;  // numbers in an element
+  const std::int64_t total = c.columns * size;
+  const bool whole = !channel_lanes || lanes == width;
+  std::int64_t at = 0;
+  if (whole)
+    for (; at + packs * width <= total; at += packs * width)
+      column<T, Arch, channel_lanes, packs>(c, c.source + at, c.target + at, width);
+  for (; at < total; at += width) {
+    const std::int64_t left = channel_lanes ? lanes : total - at < width ? total - at : width;
+    column<T, Arch, channel_lanes, 1>(c, c.source + at, c.target + at, left);
+  }
+}
+
+/// One block of a gradient of weights. Rows and pitches count numbers; `columns` counts elements.
+template <class T>
+struct CorrelationGradient {
+  KernelShape kernel;
+  const T* source = nullptr;  // as in Correlation
+  std::int64_t source_row = 0;
+  const T* grad = nullptr;  // [rows, columns], zeros up to whole vectors
+  std::int64_t grad_row = 0;
+  std::int64_t rows = 0, columns = 0;
+  double* sum = nullptr;  // [taps]; with channel lanes [taps, width]; added to
+};
+
+namespace correlation_detail {
+
+// Rows of a block whose products are summed in one register: a short sum keeps its digits.
+inline constexpr std::int64_t rows_per_sum = 8;
+
+/// Adds the sums of taps [y, y + ny) x [x, x + nx) over the source rows [first, last), counted
+/// from the first that tap row y meets.
+template <class T, class Arch, bool channel_lanes, int ny, int nx>
+void gradient_tile(const CorrelationGradient<T>& c, std::int64_t y, std::int64_t x,
+                   std::int64_t first, std::int64_t last) {
+  using Pack = simd::Pack<T, Arch>;
+  constexpr std::int64_t size = channel_lanes ? Pack::width : 1;
+  const KernelShape& k = c.kernel;
+  const std::int64_t total = c.columns * size, right = k.dilation_w * size;
+  Pack sum[ny][nx];
+#pragma GCC unroll 4
+  for (int j = 0; j < ny; ++j)
+#pragma GCC unroll 4
+    for (int i = 0; i < nx; ++i) sum[j][i] = Pack::zero();
+  for (std::int64_t row = first; row < last; ++row) {
+    const T* DEEPLIGHT_RESTRICT source =
+        c.source + (row + y * k.dilation_h) * c.source_row + x * right;
+    const T* DEEPLIGHT_RESTRICT grad = c.grad + row * c.grad_row;
+    const std::int64_t up = k.dilation_h * c.grad_row;
+    for (std::int64_t at = 0; at < total; at += Pack::width) {
+      Pack g[ny];
+#pragma GCC unroll 4
+      for (int j = 0; j < ny; ++j) g[j] = Pack::load(grad + at - j * up);
+#pragma GCC unroll 4
+      for (int i = 0; i < nx; ++i) {
+        const Pack in = Pack::load(source + at + i * right);
+#pragma GCC unroll 4
+        for (int j = 0; j < ny; ++j) sum[j][i] = fma(g[j], in, sum[j][i]);
+      }
+    }
+  }
+#pragma GCC unroll 4
+  for (int j = 0; j < ny; ++j)
+#pragma GCC unroll 4
+    for (int i = 0; i < nx; ++i) {
+      double* out = c.sum + ((y + j) * k.columns + x + i) * size;
+      if constexpr (channel_lanes) {
+        T lanes[Pack::width];
+        sum[j][i].store(lanes);
+        for (std::int64_t l = 0; l < Pack::width; ++l) out[l] += static_cast<double>(lanes[l]);
+      } else {
+        *out += static_cast<double>(sum[j][i].sum());
+      }
+    }
+}
+
+/// Every source row of a block of taps.
+template <class T, class Arch, bool channel_lanes, int ny, int nx>
+void gradient_taps(const CorrelationGradient<T>& c, std::int64_t y, std::int64_t x) {
+  const std::int64_t d = c.kernel.dilation_h, end = c.rows;
+  // A source row that meets all rows of taps, counted from the first: [(ny - 1) * d, rows).
+  const std::int64_t shared = (ny - 1) * d < end ? (ny - 1) * d : end;
+  for (std::int64_t row = shared; row < end; row += rows_per_sum)
+    gradient_tile<T, Arch, channel_lanes, ny, nx>(
+        c, y, x, row, row + rows_per_sum < end ? row + rows_per_sum : end);
+  if constexpr (ny > 1) {
+    // The others, for each row of taps alone: before and after the shared rows.
+    for (std::int64_t j = 0; j < ny; ++j) {
+      const std::int64_t begin = shared - j * d < 0 ? 0 : shared - j * d;
+      const std::int64_t after = end - j * d < begin ? begin : end - j * d;
+      for (std::int64_t row = 0; row < begin; row += rows_per_sum)
+        gradient_tile<T, Arch, channel_lanes, 1, nx>(
+            c, y + j, x, row, row + rows_per_sum < begin ? row + rows_per_sum : begin);
+      for (std::int64_t row = after; row < end; row += rows_per_sum)
+        gradient_tile<T, Arch, channel_lanes, 1, nx>(
+            c, y + j, x, row, row + rows_per_sum < end ? row + rows_per_sum : end);
+    }
+  }
+}
+
+template <class T, class Arch, bool channel_lanes, int ny>
+void gradient_row(const CorrelationGradient<T>& c, std::int64_t y) {
+  std::int64_t x = 0;
+  for (; c.kernel.columns - x >= 4 && c.kernel.columns - x != 5; x += 4)
+    gradient_taps<T, Arch, channel_lanes, ny, 4>(c, y, x);
+  for (; c.kernel.columns - x >= 3; x += 3) gradient_taps<T, Arch, channel_lanes, ny, 3>(c, y, x);
+  if (c.kernel.columns - x == 2) gradient_taps<T, Arch, channel_lanes, ny, 2>(c, y, x);
+  if (c.kernel.columns - x == 1) gradient_taps<T, Arch, channel_lanes, ny, 1>(c, y, x);
+}
+
+}  // namespace correlation_detail
+
+/// sum += gradient of the weights over one block.
+template <class T, class Arch, bool channel_lanes>
+void correlate_gradient(const CorrelationGradient<T>& c) {
+  using namespace correlation_detail;
+  constexpr int most = simd::registers<Arch> >= 32 ? 4 : 2;
+  std::int64_t y = 0;
+  if constexpr (most == 4) {
+    for (; c.kernel.rows - y >= 4 && c.kernel.rows - y != 5; y += 4)
+      gradient_row<T, Arch, channel_lanes, 4>(c, y);
+    for (; c.kernel.rows - y >= 3; y += 3) gradient_row<T, Arch, channel_lanes, 3>(c, y);
+  }
+  for (; c.kernel.rows - y >= 2; y += 2) gradient_row<T, Arch, channel_lanes, 2>(c, y);
+  if (c.kernel.rows - y == 1) gradient_row<T, Arch, channel_lanes, 1>(c, y);
+}
+
+/// sum += sum of the gradient over one block: the gradient of a bias.
+template <class T, class Arch, bool channel_lanes>
+void add_up(const T* grad, std::int64_t grad_row, std::int64_t rows, std::int64_t columns,
+            double* sum) {
+  using Pack = simd::Pack<T, Arch>;
+  const std::int64_t total = columns * (channel_lanes ? Pack::width : 1);
+  for (std::int64_t r = 0; r < rows; ++r, grad += grad_row) {
+    Pack row = Pack::zero();
+    for (std::int64_t at = 0; at < total; at += Pack::width) row = row + Pack::load(grad + at);
+    if constexpr (channel_lanes) {
+      T lanes[Pack::width];
+      row.store(lanes);
+      for (std::int64_t l = 0; l < Pack::width; ++l) sum[l] += static_cast<double>(lanes[l]);
+    } else {
+      *sum += static_cast<double>(row.sum());
+    }
+  }
+}
+
+}  // namespace DEEPLIGHT_SIMD_TAG
+}  // namespace deeplight::kernels
