@@ -12,6 +12,7 @@
 #include "deeplight/nn/mocolsk_bridge_inl.hpp"
 #include "deeplight/nn/mocolsk_inl.hpp"
 #include "deeplight/nn/projection_unit_inl.hpp"
+#include "deeplight/nn/selective_kernel_inl.hpp"
 #include "deeplight/nn/spatial_selection_inl.hpp"
 #include "deeplight/nn/spatial_transformer_inl.hpp"
 #include "deeplight/nn/token_pooling_inl.hpp"

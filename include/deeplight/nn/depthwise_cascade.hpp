@@ -12,6 +12,7 @@
 
 #include "deeplight/core/errors.hpp"
 #include "deeplight/core/options.hpp"
+#include "deeplight/functional/depthwise_conv.hpp"
 #include "deeplight/nn/holder.hpp"
 
 namespace deeplight::nn {
@@ -49,14 +50,28 @@ class DepthwiseCascadeImpl : public torch::nn::Module {
   std::vector<at::Tensor> forward(const at::Tensor& features) {
     std::vector<at::Tensor> branches;
     for (auto& convolution : convolutions_)
-      branches.push_back(convolution->forward(branches.empty() ? features : branches.back()));
+      branches.push_back(functional::depthwise_conv2d(
+          branches.empty() ? features : branches.back(), convolution->weight, convolution->bias,
+          padding_of(convolution), dilation_of(convolution)));
     return branches;
   }
 
   double margin() const { return static_cast<double>(radius_); }
   std::int64_t radius() const { return radius_; }
 
+  /// In the order in which they run.
+  const std::vector<torch::nn::Conv2d>& convolutions() const { return convolutions_; }
+  static functional::Pair dilation_of(const torch::nn::Conv2d& convolution) {
+    return {convolution->options.dilation()->at(0), convolution->options.dilation()->at(1)};
+  }
+
  private:
+  static functional::Pair padding_of(const torch::nn::Conv2d& convolution) {
+    const auto dilation = dilation_of(convolution);
+    return {dilation[0] * (convolution->weight.size(2) / 2),
+            dilation[1] * (convolution->weight.size(3) / 2)};
+  }
+
   std::vector<torch::nn::Conv2d> convolutions_;
   std::int64_t radius_ = 0;
 };

@@ -9,6 +9,7 @@
 
 #include "deeplight/nn/convolution.hpp"
 #include "deeplight/nn/lsk_block.hpp"
+#include "deeplight/nn/selective_kernel.hpp"
 
 namespace deeplight::nn {
 
@@ -37,8 +38,8 @@ DEEPLIGHT_INLINE LSKBlockImpl::LSKBlockImpl(Options options)
 
 DEEPLIGHT_INLINE at::Tensor LSKBlockImpl::forward(const at::Tensor& features,
                                                   const PooledScope& scope) {
+  if (spatial_) return selective_kernel(*cascade_, *spatial_, features, features);
   auto branches = cascade_(features);
-  if (spatial_) return features * spatial_->forward(branches);
   for (std::size_t i = 0; i < branches.size(); ++i) branches[i] = mixes_[i]->forward(branches[i]);
   return features * channel_->forward(branches, std::nullopt, scope.of("selection"));
 }

@@ -68,8 +68,8 @@ class MoCoLSKImpl : public torch::nn::Module {
   Reach reach(const Reach& main, const Reach& guide) const;
 
  private:
-  at::Tensor select(const at::Tensor& features, const std::optional<at::Tensor>& generated,
-                    const PooledScope& scope);
+  at::Tensor select(const at::Tensor& features, const at::Tensor& multiplier,
+                    const std::optional<at::Tensor>& generated, const PooledScope& scope);
 
   Options options_;
   DepthwiseCascade cascade_;

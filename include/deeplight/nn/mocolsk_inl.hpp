@@ -9,6 +9,7 @@
 #include "deeplight/core/errors.hpp"
 #include "deeplight/nn/convolution.hpp"
 #include "deeplight/nn/mocolsk.hpp"
+#include "deeplight/nn/selective_kernel.hpp"
 
 namespace deeplight::nn {
 
@@ -51,16 +52,18 @@ DEEPLIGHT_INLINE MoCoLSKImpl::MoCoLSKImpl(Options options)
 }
 
 DEEPLIGHT_INLINE at::Tensor MoCoLSKImpl::select(const at::Tensor& features,
+                                                const at::Tensor& multiplier,
                                                 const std::optional<at::Tensor>& generated,
                                                 const PooledScope& scope) {
-  auto branches = cascade_(features);
   if (spatial_) {
-    if (!generated) return spatial_->forward(branches);
+    std::optional<at::Tensor> kernel;
     const std::int64_t side = options_.dynamic_kernel;
-    return spatial_->forward(branches, generated->unflatten(1, {2, 2, side, side}));
+    if (generated) kernel = generated->unflatten(1, {2, 2, side, side});
+    return selective_kernel(*cascade_, *spatial_, features, multiplier, kernel);
   }
+  auto branches = cascade_(features);
   for (std::size_t i = 0; i < branches.size(); ++i) branches[i] = mixes_[i]->forward(branches[i]);
-  return channel_->forward(branches, generated, scope.of("selection"));
+  return multiplier * channel_->forward(branches, generated, scope.of("selection"));
 }
 
 DEEPLIGHT_INLINE at::Tensor MoCoLSKImpl::forward(const at::Tensor& main, const at::Tensor& guide,
@@ -70,8 +73,8 @@ DEEPLIGHT_INLINE at::Tensor MoCoLSKImpl::forward(const at::Tensor& main, const a
   std::optional<at::Tensor> generated;
   if (generator_) generated = generator_->forward(main, guide, scope.of("generator"));
   const bool exchanged = options_.wiring == MoCoLSKWiring::exchanged;
-  const auto selected = select(exchanged ? guide : main, generated, scope);
-  return (options_.wiring == MoCoLSKWiring::conditioned ? guide : main) * selected;
+  const bool conditioned = options_.wiring == MoCoLSKWiring::conditioned;
+  return select(exchanged ? guide : main, conditioned ? guide : main, generated, scope);
 }
 
 DEEPLIGHT_INLINE std::int64_t MoCoLSKImpl::radius() const {

@@ -10,6 +10,8 @@
 #include <torch/nn/module.h>
 #include <torch/nn/modules/conv.h>
 
+#include <optional>
+
 #include "deeplight/core/config.hpp"
 #include "deeplight/core/options.hpp"
 #include "deeplight/nn/holder.hpp"
@@ -43,7 +45,9 @@ class ProjectionUnitImpl : public torch::nn::Module {
   double margin() const;
 
  private:
-  at::Tensor project(std::int64_t index, const at::Tensor& features);
+  /// PReLU of one projection, plus alpha * residual.
+  at::Tensor project(std::int64_t index, const at::Tensor& features,
+                     const std::optional<at::Tensor>& residual = std::nullopt, double alpha = 1.0);
   bool transposed(std::int64_t index) const;
 
   Options options_;

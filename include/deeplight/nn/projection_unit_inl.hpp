@@ -7,6 +7,7 @@
 #include <string>
 
 #include "deeplight/core/errors.hpp"
+#include "deeplight/functional/projection_conv.hpp"
 #include "deeplight/nn/projection_unit.hpp"
 
 namespace deeplight::nn {
@@ -41,10 +42,18 @@ DEEPLIGHT_INLINE bool ProjectionUnitImpl::transposed(std::int64_t index) const {
 }
 
 DEEPLIGHT_INLINE at::Tensor ProjectionUnitImpl::project(std::int64_t index,
-                                                        const at::Tensor& features) {
-  const auto projected = transposed(index) ? transposed_[index]->forward(features)
-                                           : convolutions_[index]->forward(features);
-  return at::prelu(projected, slopes_[index]);
+                                                        const at::Tensor& features,
+                                                        const std::optional<at::Tensor>& residual,
+                                                        double alpha) {
+  const functional::ProjectionTail tail{slopes_[index], residual, alpha};
+  const functional::Pair stride{options_.scale, options_.scale}, padding{2, 2};
+  if (transposed(index)) {
+    const auto& layer = transposed_[index];
+    return functional::projection_conv_transpose2d(features, layer->weight, layer->bias, stride,
+                                                   padding, tail);
+  }
+  const auto& layer = convolutions_[index];
+  return functional::projection_conv2d(features, layer->weight, layer->bias, stride, padding, tail);
 }
 
 DEEPLIGHT_INLINE at::Tensor ProjectionUnitImpl::forward(const at::Tensor& features) {
@@ -53,8 +62,8 @@ DEEPLIGHT_INLINE at::Tensor ProjectionUnitImpl::forward(const at::Tensor& featur
           "a projection down needs sides that are multiples of ", options_.scale, ", got ",
           features.sizes());
   const auto there = project(0, features);
-  const auto back = project(1, there);
-  return there + project(2, back - features);
+  const auto lost = project(1, there, features, -1.0);
+  return project(2, lost, there, 1.0);
 }
 
 DEEPLIGHT_INLINE Reach ProjectionUnitImpl::reach(const Reach& from) const {

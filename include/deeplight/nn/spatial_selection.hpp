@@ -40,7 +40,13 @@ class SpatialSelectionImpl : public torch::nn::Module {
   /// Reach of the static kernel; a given one of k reaches k / 2 pixels.
   double margin() const { return static_cast<double>(options_.static_kernel / 2); }
 
+  const std::vector<torch::nn::Conv2d>& reductions() const { return reductions_; }
+  const torch::nn::Conv2d& masks() const { return masks_; }  ///< null where kernels are given
+  const torch::nn::Conv2d& expand() const { return expand_; }
+
  private:
+  at::Tensor convolve(const at::Tensor& maps, const std::optional<at::Tensor>& kernel);
+
   Options options_;
   std::vector<torch::nn::Conv2d> reductions_;
   torch::nn::Conv2d masks_{nullptr}, expand_{nullptr};
