@@ -200,6 +200,8 @@ def test_pyramid_pooling_equals_adaptive_pooling():
         for pooling in ("pyramid", "avg", "max", "avg_max"):
             ours = _native.nn.pool_tokens(x, pooling)
             torch.testing.assert_close(ours, reference.tokens_of(x, pooling))
+            last = x.to(memory_format=torch.channels_last)
+            torch.testing.assert_close(_native.nn.pool_tokens(last, pooling), ours)
 
 
 @pytest.mark.parametrize(
