@@ -140,7 +140,7 @@ struct RasterReader::State {
 };
 
 DEEPLIGHT_INLINE RasterReader::RasterReader(const std::filesystem::path& path,
-                                            const RasterLimits& limits) {
+                                            const RasterLimits& limits) try {
   const std::string name = path.string();
   if (const auto parts = raster_parts(path); parts.size() > 1) {
     std::vector<RasterReader> readers;
@@ -177,6 +177,8 @@ DEEPLIGHT_INLINE RasterReader::RasterReader(const std::filesystem::path& path,
                        "' cannot be described; it is truncated or damaged (GDAL: ", errors.text(),
                        ")");
   *this = adopt(dataset, name, limits);
+} catch (const std::bad_alloc&) {
+  throw OutOfMemory(concat("no memory to open '", path.string(), "'"));
 }
 
 DEEPLIGHT_INLINE RasterReader RasterReader::adopt(std::shared_ptr<void> dataset,
@@ -281,14 +283,13 @@ DEEPLIGHT_INLINE Block RasterReader::read(const Window& window,
   try {
     block.values = make_array<ValueArray>(count, window.rows, window.columns);
     block.valid = make_array<ValidArray>(count, window.rows, window.columns);
+    const std::lock_guard lock(state_->mutex);
+    state_->read_values(window, numbers, block.values);
+    state_->read_validity(window, numbers, block.valid);
   } catch (const std::bad_alloc&) {
     throw OutOfMemory(concat("no memory for ", count, " bands of ", window.columns, "x",
                              window.rows, " pixels of '", info.path, "'"));
   }
-  const std::lock_guard lock(state_->mutex);
-  state_->read_values(window, numbers, block.values);
-  state_->read_validity(window, numbers, block.valid);
-
   const std::int64_t pixels = window.rows * window.columns;
   for (std::int64_t index = 0; index < count; ++index) {
     const BandInfo& band = info.bands[static_cast<std::size_t>(chosen[index])];

@@ -42,7 +42,10 @@ TEST_CASE("damage: truncated at every block edge, and single bits flipped") {
     const FaultCounts cut = truncate_at_block_edges(kind);
     CHECK(cut.injected >= 12);
     CHECK(cut.refused == cut.injected);
-    const FaultCounts flipped = flip_bits(kind, random, 150);
+    const TemporaryFolder folder;
+    make_case(folder / "whole.tif", kind);
+    const FaultCounts flipped = damage(folder / "whole.tif", folder / "damaged.tif", random, 150);
+    CHECK(flipped.silent == 0);
     CHECK(flipped.untyped == 0);
     CHECK(flipped.refused > 0);
   }
