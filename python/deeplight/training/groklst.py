@@ -35,7 +35,7 @@ _LISTS = {"train": "train.txt", "validation": "val.txt", "test": "test.txt"}
 #: What SciPy raises on damaged or hostile files.
 _DAMAGED = (
     ValueError, TypeError, KeyError, IndexError, AttributeError, EOFError, OSError, MemoryError,
-    NotImplementedError, OverflowError, zlib.error, struct.error,
+    RuntimeError, OverflowError, zlib.error, struct.error,
 )  # fmt: skip
 
 
@@ -143,12 +143,12 @@ class GrokLst:
         if not file.is_file():
             raise FileNotFoundError(f"GrokLST file '{file}' does not exist")
         try:
-            from scipy.io import loadmat
+            from scipy.io.matlab import MatReadError, loadmat
         except ModuleNotFoundError:
             raise ImportError("GrokLST needs SciPy: pip install 'deeplight[groklst]'") from None
         try:
             found = loadmat(file, variable_names=[*fields], mat_dtype=False)
-        except _DAMAGED as error:
+        except (MatReadError, *_DAMAGED) as error:
             raise ValueError(
                 f"'{file}' is no readable MATLAB v5 file: {str(error) or type(error).__name__}"
             ) from error
