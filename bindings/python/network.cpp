@@ -83,6 +83,9 @@ void bind_network(py::module_& module) {
                                      statistics ? &*statistics : nullptr);
           },
           "low_resolution"_a, "guides"_a, "part"_a, "statistics"_a = py::none(), release)
+      .def("can_checkpoint_activations", &Network::can_checkpoint_activations)
+      .def_property("checkpoint_activations", &Network::checkpoint_activations,
+                    &Network::set_checkpoint_activations)
       .def("load_state", &load_state, "path"_a, release);
   module.def(
       "create_model",

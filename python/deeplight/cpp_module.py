@@ -156,6 +156,8 @@ class CppModule(AdoptedModule):
     """
 
     _rebuild: tuple[Callable[..., CppModule], tuple]
+    #: Properties that say how the module runs, not what it is: deepcopy and pickle keep them.
+    _flags: tuple[str, ...] = ()
 
     def __init__(self, native: Any, rebuild: tuple[Callable[..., CppModule], tuple]):
         super().__init__(native)
@@ -199,6 +201,8 @@ class CppModule(AdoptedModule):
         for module, mode in zip(self.modules(), snapshot["training"], strict=True):
             module.training = mode
             cast(AdoptedModule, module)._native_node.train(mode)
+        for name, value in snapshot["flags"].items():
+            setattr(self, name, value)
 
 
 for _name in _HOOKS:
@@ -209,6 +213,7 @@ def _snapshot(module: CppModule) -> dict[str, Any]:
     return {
         "tensors": [(t.detach().clone(), t.requires_grad) for _, _, t in module._adopted_state()],
         "training": [each.training for each in module.modules()],
+        "flags": {name: getattr(module, name) for name in module._flags},
     }
 
 

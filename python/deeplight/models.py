@@ -54,6 +54,8 @@ class ModelInfo:
 class NativeNetwork(CppModule):
     """A network of the native library as a `torch.nn.Module`."""
 
+    _flags = ("checkpoint_activations",)
+
     def __init__(self, architecture: str, options_json: str):
         super().__init__(
             _native.create_model(architecture, options_json),
@@ -113,6 +115,22 @@ class NativeNetwork(CppModule):
     def needs_representative_pass(self) -> bool:
         """Whether tiles need values that only a forward pass over a window can give."""
         return self.native.needs_representative_pass()
+
+    @property
+    def checkpoint_activations(self) -> bool:
+        """Whether parts keep their inputs alone until the backward pass computes them again.
+
+        Less memory for longer training steps; gradients stay what they are. Off at first, and no
+        option of the weights.
+
+        Raises:
+            ValueError: set to True, and this architecture cannot.
+        """
+        return self.native.checkpoint_activations
+
+    @checkpoint_activations.setter
+    def checkpoint_activations(self, on: bool) -> None:
+        self.native.checkpoint_activations = on
 
     @property
     def architecture(self) -> str:
