@@ -97,7 +97,7 @@ void bind_losses(py::module_& module) {
           "terms",
           [](const losses::DeepLightLoss& loss, const std::vector<at::Tensor>& pyramid,
              const Optional& auxiliary_logits, const at::Tensor& target, const Optional& auxiliary,
-             const Optional& mask, const Optional& low_resolution) {
+             const Optional& mask, const Optional& low_resolution, const Optional& factors) {
             losses::DeepLightLossTerms terms;
             {
               py::gil_scoped_release release;
@@ -105,7 +105,7 @@ void bind_losses(py::module_& module) {
               output.pyramid = pyramid;
               if (!pyramid.empty()) output.image = pyramid.back();
               output.auxiliary_logits = auxiliary_logits;
-              terms = loss.terms(output, target, auxiliary, mask, low_resolution);
+              terms = loss.terms(output, target, auxiliary, mask, low_resolution, factors);
             }
             py::dict named;
             named["total"] = terms.total;
@@ -119,7 +119,9 @@ void bind_losses(py::module_& module) {
           },
           py::arg("pyramid"), py::arg("auxiliary_logits"), py::arg("target"),
           py::arg("auxiliary") = py::none(), py::arg("mask") = py::none(),
-          py::arg("low_resolution") = py::none());
+          py::arg("low_resolution") = py::none(), py::arg("factors") = py::none())
+      .def("counts", &losses::DeepLightLoss::counts, py::arg("pyramid"), py::arg("target"),
+           py::arg("mask"), py::call_guard<py::gil_scoped_release>());
 }
 
 }  // namespace deeplight::python

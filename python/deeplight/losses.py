@@ -322,8 +322,18 @@ class DeepLightLoss(torch.nn.Module):
         auxiliary: torch.Tensor | None = None,
         mask: torch.Tensor | None = None,
         low_resolution: torch.Tensor | None = None,
+        factors: torch.Tensor | None = None,
     ) -> dict[str, Any]:
         """The objective and what it is made of.
+
+        Args:
+            output: see :meth:`forward`, as the next four.
+            target: normalised like the output.
+            auxiliary: in [0, 1].
+            mask: true where valid.
+            low_resolution: for the consistency alone.
+            factors: ``[levels + 1 + extra]``, what each level, the auxiliary and each extra term is
+                multiplied by; see :meth:`counts`.
 
         Returns:
             ``total``, ``image``, ``levels`` (list, coarse to fine, before weighting), ``auxiliary``
@@ -332,8 +342,24 @@ class DeepLightLoss(torch.nn.Module):
         """
         pyramid = list(output.pyramid) or [output.image]
         return self._native.terms(
-            pyramid, output.auxiliary_logits, target, auxiliary, mask, low_resolution
+            pyramid, output.auxiliary_logits, target, auxiliary, mask, low_resolution, factors
         )
+
+    def counts(self, output: Any, target: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        """What each term is a mean over, up to a constant of its own.
+
+        A batch that is cut into n shares has the whole one's terms as plain mean over the shares
+        where each share takes n * its counts / all counts for ``factors``.
+
+        Args:
+            output: of which the sizes alone are read.
+            target: ``[B, 1, H, W]``.
+            mask: boolean ``[B, 1, H, W]``.
+
+        Returns:
+            ``[levels + 1 + extra]`` float64, in the order of ``factors``.
+        """
+        return self._native.counts(list(output.pyramid) or [output.image], target, mask)
 
     def forward(
         self,

@@ -75,12 +75,24 @@ class DeepLightLoss {
   /// @param low_resolution  [B, 1, h, w] in the target's units, for the consistency alone. Without
   ///                   it, area averages of the target over blocks of `consistency_scale`, or,
   ///                   where that is 0, to the size of the pyramid's coarsest level
+  /// @param factors    [levels + 1 + extra], of each level, the auxiliary and each extra term: what
+  ///                   they are multiplied by, see `counts`; 1 without it
   /// @return  every term; `total` is differentiable and has the output's type
   /// @throws InvalidArgument  shapes that do not fit each other
   DeepLightLossTerms terms(const Output& output, const at::Tensor& target,
                            const std::optional<at::Tensor>& auxiliary = {},
                            const std::optional<at::Tensor>& mask = {},
-                           const std::optional<at::Tensor>& low_resolution = {}) const;
+                           const std::optional<at::Tensor>& low_resolution = {},
+                           const std::optional<at::Tensor>& factors = {}) const;
+
+  /// What each term is a mean over (valid pixels with their weights, pairs, windows), up to a
+  /// constant of its own. A batch that is cut into n shares has the whole one's terms as plain
+  /// mean over the shares where each share multiplies its terms by n * its count / all counts.
+  /// @param pyramid  of which the sizes alone are read
+  /// @return  [levels + 1 + extra] float64 on the CPU, in the order of `factors`
+  /// @throws InvalidArgument  shapes that do not fit each other
+  at::Tensor counts(const std::vector<at::Tensor>& pyramid, const at::Tensor& target,
+                    const at::Tensor& mask) const;
 
   /// `terms(...).total`.
   at::Tensor operator()(const Output& output, const at::Tensor& target,
@@ -94,6 +106,7 @@ class DeepLightLoss {
   at::Tensor consistency_term(const std::vector<at::Tensor>& pyramid, const at::Tensor& target,
                               const std::optional<at::Tensor>& mask,
                               const std::optional<at::Tensor>& low_resolution) const;
+  std::vector<std::string> active_extras() const;
 
   DeepLightLossOptions options_;
 };

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 
 from deeplight.losses import DeepLightLoss
+from deeplight.models import Output
 from deeplight.training.data import TrainingData
 from deeplight.training.distributed import World
 from deeplight.training.precision import Precision
@@ -61,6 +62,7 @@ class TrainingStep:
             weight_decay=config.optimizer.weight_decay,
         )
         first, items = world.share(config.patches.batch)
+        self._sizes: list[torch.Size] | None = None
         self.sampler = data.sampler(config, threads=1, first_item=first, items=items)
 
     def run(self, step: int) -> dict[str, float]:
@@ -82,10 +84,12 @@ class TrainingStep:
         sums: dict[str, torch.Tensor] = {}
         windows: list[Any] = []
         with self._world.together():
-            for index in range(batches):
-                batch = self.sampler.sample(step * batches + index)
+            shares = [self.sampler.sample(step * batches + index) for index in range(batches)]
+        factors = self._factors(shares)
+        with self._world.together():
+            for batch, factor in zip(shares, factors, strict=True):
                 windows.append(batch.windows)
-                terms = self._terms(batch)
+                terms = self._terms(batch, factor)
                 self._require_finite("loss", terms["loss"], step, rates.lr, windows[-1:])
                 self.precision.backward(terms["loss"] / batches if batches > 1 else terms["loss"])
                 for name, term in terms.items():
@@ -105,22 +109,59 @@ class TrainingStep:
             row["skipped"] = self.precision.skipped
         return row
 
-    def _terms(self, batch: Any) -> Terms:
-        """The terms of the loss of this process's items, ``loss`` first."""
+    def _factors(self, shares: list[Any]) -> list[torch.Tensor | None]:
+        """What makes the mean over a step's shares the mean over all their valid pixels.
+
+        Args:
+            shares: this process's items of each batch.
+
+        Returns:
+            For each share; None where it weighs what shares weigh in the mean: its terms stay as
+            they are, bit for bit.
+        """
+        if len(shares) * self._world.size == 1:
+            return [None]
+        with self._world.together():
+            counts = torch.stack([self._counts(batch) for batch in shares])
+        means = counts.mean(0)
+        self._world.average_([means])
+        factors = torch.where(means > 0, counts / means, 1.0)
+        return [None if bool((row == 1).all()) else row for row in factors]
+
+    def _counts(self, batch: Any) -> torch.Tensor:
+        """What the terms of a share are means over."""
+        target = self._preprocessor.target(batch.target, batch.valid)
+        if self._sizes is None:  # the same for every batch
+            self._network.eval()
+            with torch.no_grad():
+                output = self._output(batch)
+            self._network.train()
+            self._sizes = [level.shape for level in output.pyramid or [output.image]]
+        # Of the prediction the sizes alone are read: these hold one number each.
+        levels = [target.new_zeros(()).expand(size) for size in self._sizes]
+        return self.loss.counts(Output(levels[-1], levels, None), target, batch.valid)
+
+    def _output(self, batch: Any) -> Output:
+        """What the network makes of this process's items."""
         low = self._placed(self._preprocessor.low_resolution(batch.low_resolution))
         guides = {name: self._placed(guide) for name, guide in batch.guides.items()}
+        with self.precision.autocast():
+            return self._network(low, guides)
+
+    def _terms(self, batch: Any, factors: torch.Tensor | None) -> Terms:
+        """The terms of the loss of this process's items, ``loss`` first."""
         target = self._preprocessor.target(batch.target, batch.valid).to(self._device)
         auxiliary = batch.auxiliary
         auxiliary = auxiliary.to(self._device) if auxiliary is not None else None
-        with self.precision.autocast():
-            output = self._network(low, guides)
+        output = self._output(batch)
         logits = output.auxiliary_logits
         output = type(output)(
             output.image.float(),
             [level.float() for level in output.pyramid],
             logits.float() if logits is not None else None,
         )
-        terms = self.loss.terms(output, target, auxiliary, batch.valid.to(self._device))
+        valid = batch.valid.to(self._device)
+        terms = self.loss.terms(output, target, auxiliary, valid, factors=factors)
         found = {"loss": terms["total"], "image_loss": terms["image"]}
         if terms["auxiliary"] is not None:
             found["auxiliary_loss"] = terms["auxiliary"]

@@ -1,5 +1,9 @@
 """Steps: accumulated batches, number formats, deterministic operators, averages over a run."""
 
+import dataclasses
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 import torch
 from tiny_run import CONFIG
@@ -53,6 +57,86 @@ def test_two_batches_of_one_are_a_batch_of_two(tiny, tmp_path):
                 torch.testing.assert_close(
                     gradients[name].grad, parameter.grad, rtol=1e-4, atol=1e-6, msg=name
                 )
+
+
+class _Pair(World):
+    """One of two threads that stand for two processes."""
+
+    def with_partner(self, barrier, places):
+        object.__setattr__(self, "meeting", (barrier, places))
+        return self
+
+    def _sum(self, mine):
+        barrier, places = self.meeting
+        places[self.rank] = mine
+        barrier.wait()
+        total = [a + b for a, b in zip(*places, strict=True)]
+        barrier.wait()
+        return total
+
+    def average_(self, tensors):
+        for tensor, total in zip(tensors, self._sum([t.clone() for t in tensors]), strict=True):
+            tensor.copy_(total / 2)
+
+    def any(self, *flags):
+        return [bool(count) for count in self._sum(list(map(int, flags)))]
+
+
+def with_holes(data):
+    """Masks that differ much between items, one of them nearly empty."""
+    valid = torch.rand(data.valid.shape, generator=torch.Generator().manual_seed(1)) < 0.5
+    valid[:, ::3] = False
+    valid[:, :90, :70] = False
+    return dataclasses.replace(data, valid=valid)
+
+
+EVERY_TERM = {
+    "ssim": 0.1, "ssim_range": 8.0, "gradient": 0.2, "total_variation": 0.1, "consistency": 0.3,
+    "frequency": 0.1, "light_weight": 3.0, "light_threshold": 0.5,
+}  # fmt: skip
+
+
+def compared(whole, trainers, rows):
+    """Terms and gradients of a step over shares against those of the whole batch."""
+    expected = whole._step.run(0)
+    for trainer, row in zip(trainers, rows(), strict=True):
+        assert row.keys() == expected.keys()
+        for name, value in expected.items():
+            assert row[name] == pytest.approx(value, rel=1e-5, abs=1e-6), name
+        gradients = dict(trainer.network.named_parameters())
+        for name, parameter in whole.network.named_parameters():
+            if parameter.grad is not None:
+                torch.testing.assert_close(
+                    gradients[name].grad, parameter.grad, rtol=1e-4, atol=2e-6, msg=name
+                )
+
+
+@pytest.mark.parametrize("terms", [{}, EVERY_TERM], ids=["plain", "every term"])
+def test_masked_batches_weigh_what_they_hold(tiny, tmp_path, terms):
+    path, data = tiny
+    data, options = with_holes(data), {f"loss.{key}": value for key, value in terms.items()}
+    whole = Trainer(load_config(path, options), tmp_path / "whole", data)
+    counts = whole._step.sampler.sample(0).valid.sum((1, 2, 3))
+    assert int(counts.max()) > 1.1 * int(counts.min())
+    options["optimizer.accumulate"] = 2
+    halves = Trainer(load_config(path, options), tmp_path / "halves", data)
+    halves._step.sampler = _Halves(load_config(path), data)
+    compared(whole, [halves], lambda: [halves._step.run(0)])
+
+
+@pytest.mark.parametrize("terms", [{}, EVERY_TERM], ids=["plain", "every term"])
+def test_masked_items_weigh_the_same_in_any_process(tiny, tmp_path, terms):
+    path, data = tiny
+    data, options = with_holes(data), {f"loss.{key}": value for key, value in terms.items()}
+    config = load_config(path, options)
+    whole = Trainer(config, tmp_path / "whole", data)
+    meeting = threading.Barrier(2, timeout=120), [None, None]
+    pair = [
+        Trainer(config, tmp_path, data, world=_Pair(rank, 2).with_partner(*meeting))
+        for rank in (0, 1)
+    ]
+    with ThreadPoolExecutor(2) as pool:
+        compared(whole, pair, lambda: pool.map(lambda trainer: trainer._step.run(0), pair))
 
 
 def test_an_accumulating_step_draws_its_own_batches(tiny, tmp_path):
