@@ -1,9 +1,9 @@
 // Physical values <-> the normalised units in which networks work.
 //
-// The card's `Preprocessing` says how; this is the only place that does it. A value x becomes
-// (T(x / transform_scale) - mean) / std with T one of identity, log1p, asinh. Invalid and
-// non-finite pixels become 0 after normalisation, which is the mean of the training data, or
-// darkness where the card keeps mean = 0.
+// The card's `Preprocessing` says how; this is the only place that does it. A value x, of light or
+// of a guide, becomes (T(x / transform_scale) - mean) / std with T one of identity, log1p, asinh.
+// Invalid and non-finite pixels become 0 after normalisation, which is the mean of the training
+// data, or darkness where the card keeps mean = 0.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -48,7 +48,7 @@ class Preprocessor {
   /// @return        [B, bands, H, W] float32, normalised; with contrast
   ///   [B, (1 + windows) bands, H, W]: values, then the contrasts of each window (GuideContrast),
   ///   in the order of `contrast_windows`, 0 where invalid
-  /// @throws InvalidArgument  unknown guide, wrong shape
+  /// @throws InvalidArgument  unknown guide, wrong shape; a valid value outside log1p's domain
   at::Tensor guide(const std::string& name, const at::Tensor& values,
                    const at::Tensor& valid = {}) const;
 

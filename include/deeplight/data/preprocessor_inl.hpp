@@ -30,22 +30,27 @@ inline void check_image_shape(const at::Tensor& values, const char* role) {
           " must be [batch, 1, height, width], got ", values.sizes());
 }
 
+/// T(x / scale); 0 stays 0. @param role  of the raster, for messages
+inline at::Tensor transformed(at::Tensor x, ValueTransform transform, double scale,
+                              const std::string& role) {
+  if (scale != 1.0) x = x / scale;
+  if (transform == ValueTransform::log1p) {
+    if (x.numel() > 0) {
+      const double smallest = x.min().item<double>();
+      require(smallest > -1, role, " holds ", smallest * scale, "; log1p needs values above ",
+              -scale);
+    }
+    return x.log1p();
+  }
+  return transform == ValueTransform::asinh ? x.asinh() : x;
+}
+
 inline at::Tensor normalised_image(const at::Tensor& values, const at::Tensor& valid,
                                    const ImageDescription& image, const char* role) {
   check_image_shape(values, role);
   const at::Tensor usable = finite_where_valid(values, valid);
-  at::Tensor x = at::where(usable, values.to(at::kDouble), 0.0);
-  if (image.transform_scale != 1.0) x = x / image.transform_scale;
-  if (image.transform == ValueTransform::log1p) {
-    if (x.numel() > 0) {
-      const double smallest = x.min().item<double>();
-      require(smallest > -1, "the ", role, " holds ", smallest * image.transform_scale,
-              "; log1p needs values above ", -image.transform_scale);
-    }
-    x = x.log1p();
-  } else if (image.transform == ValueTransform::asinh) {
-    x = x.asinh();
-  }
+  const at::Tensor x = transformed(at::where(usable, values.to(at::kDouble), 0.0), image.transform,
+                                   image.transform_scale, concat("the ", role));
   return at::where(usable, (x - image.mean) / image.std, 0.0).to(at::kFloat);
 }
 
@@ -114,6 +119,8 @@ DEEPLIGHT_INLINE Preprocessor::Preprocessor(const Preprocessing& preprocessing, 
     require(guide.bands >= 1 && matches(guide.mean) && matches(guide.std), "guide '", guide.name,
             "' has ", guide.bands, " bands but ", guide.mean.size(), " means and ",
             guide.std.size(), " standard deviations");
+    require(guide.transform_scale > 0, "transform scale of guide '", guide.name,
+            "' must be positive, got ", guide.transform_scale);
     for (const double deviation : guide.std) {
       require(deviation > 0, "standard deviations of guide '", guide.name,
               "' must be positive, got ", deviation);
@@ -154,7 +161,10 @@ DEEPLIGHT_INLINE at::Tensor Preprocessor::guide(const std::string& name, const a
   const at::Tensor mean = detail::per_band(guide.mean, 0.0, values);
   const at::Tensor std = detail::per_band(guide.std, 1.0, values);
   const at::Tensor usable = detail::finite_where_valid(values, valid);
-  const at::Tensor x = at::where(usable, (values.to(at::kDouble) - mean) / std, 0.0);
+  const at::Tensor known =
+      detail::transformed(at::where(usable, values.to(at::kDouble), 0.0), guide.transform,
+                          guide.transform_scale, concat("guide '", name, "'"));
+  const at::Tensor x = at::where(usable, (known - mean) / std, 0.0);
   std::vector<at::Tensor> channels{x.to(at::kFloat)};
   if (guide.contrast == GuideContrast::none) return channels.front();
   for (std::size_t i = 0; i < preprocessing_.contrast_windows.size(); ++i) {

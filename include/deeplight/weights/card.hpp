@@ -46,24 +46,27 @@ DEEPLIGHT_ENUM(GuideContrast, {{GuideContrast::none, "none"},
                                {GuideContrast::difference, "difference"},
                                {GuideContrast::standardised, "standardised"}})
 
-/// One guide raster. The lists have one element per band, or none where nothing is known.
+/// One guide raster, normalised as (T(v / transform_scale) - mean) / std. The lists have one
+/// element per band, or none where nothing is known.
 struct GuideDescription {
   std::string name = {};
-  std::int64_t bands = 1;                    ///< bands of the raster
-  std::string units = {};                    ///< of every band
-  std::vector<std::string> band_names = {};  ///< in raster order
-  std::vector<double> mean = {};             ///< empty: 0
-  std::vector<double> std = {};              ///< empty: 1; each above 0
-  std::vector<double> minimum = {};          ///< smallest value seen in training
-  std::vector<double> maximum = {};          ///< largest value seen in training
+  std::int64_t bands = 1;                             ///< bands of the raster
+  std::string units = {};                             ///< of every band
+  std::vector<std::string> band_names = {};           ///< in raster order
+  ValueTransform transform = ValueTransform::linear;  ///< T, for values with a long tail
+  double transform_scale = 1.0;                       ///< units of v, above 0
+  std::vector<double> mean = {};                      ///< of T(v / transform_scale); empty: 0
+  std::vector<double> std = {};                       ///< likewise; empty: 1; each above 0
+  std::vector<double> minimum = {};                   ///< smallest value seen in training
+  std::vector<double> maximum = {};                   ///< largest value seen in training
   /// With contrast the network sees (1 + windows) * bands: all values, then all of each window.
   GuideContrast contrast = GuideContrast::none;
   /// spread_w, [windows][bands]: standard deviation of c_w in training, above 0. `standardised`
   /// only.
   std::vector<std::vector<double>> contrast_spread = {};
 };
-DEEPLIGHT_OPTIONS(GuideDescription, name, bands, units, band_names, mean, std, minimum, maximum,
-                  contrast, contrast_spread)
+DEEPLIGHT_OPTIONS(GuideDescription, name, bands, units, band_names, transform, transform_scale,
+                  mean, std, minimum, maximum, contrast, contrast_spread)
 
 /// How rasters become network inputs and network outputs become rasters.
 struct Preprocessing {

@@ -85,6 +85,8 @@ inline void validate_guide(const GuideDescription& guide, const std::string& whe
       require<FormatError>(std::isfinite(value), where, ".", field, " must be finite, got ", value);
     }
   }
+  require<FormatError>(std::isfinite(guide.transform_scale) && guide.transform_scale > 0, where,
+                       ".transform_scale must be above 0, got ", guide.transform_scale);
   for (const double value : guide.std) {
     require<FormatError>(value > 0, where, ".std must be above 0, got ", value);
   }

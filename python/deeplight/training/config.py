@@ -29,7 +29,8 @@ def load_config(path: str | Path, overrides: dict[str, Any] | None = None) -> Tr
     merged key by key, lists are replaced.
 
     Args:
-        path: the file. A relative ``data.root`` is relative to its folder.
+        path: the file. A relative ``data.root`` is relative to its folder, and so is
+            ``init.weights`` where it is a file.
         overrides: dotted keys and values that win over the file, e.g. ``{"run.steps": 10}``.
 
     Raises:
@@ -56,7 +57,17 @@ def load_config(path: str | Path, overrides: dict[str, Any] | None = None) -> Tr
     if not (overrides and "data.root" in overrides):
         root = path.parent / root
     data = dataclasses.replace(config.data, root=str(root))
-    return dataclasses.replace(config, data=data)
+    weights = config.init.weights
+    if _is_file(weights) and not (overrides and "init.weights" in overrides):
+        weights = str(path.parent / Path(weights).expanduser())
+    init = dataclasses.replace(config.init, weights=weights)
+    return dataclasses.replace(config, data=data, init=init)
+
+
+def _is_file(weights: str) -> bool:
+    """Whether initial weights are a path, not a shipped name."""
+    path = Path(weights)
+    return path.suffix in (".safetensors", ".json") or len(path.parts) > 1
 
 
 def _read(path: Path, seen: tuple[Path, ...]) -> dict[str, Any]:
@@ -76,10 +87,14 @@ def _read(path: Path, seen: tuple[Path, ...]) -> dict[str, Any]:
     if not isinstance(base, str):
         raise ValueError(f"{path}: 'base' must be a string, got {base!r}")
     below = _read(path.parent / base, (*seen, path))
-    root = below.get("data", {}).get("root")
-    if isinstance(root, str) and not Path(root).expanduser().is_absolute():
-        # Relative to the file that says it, wherever that is seen from.
-        below["data"]["root"] = os.path.relpath((path.parent / base).parent / root, path.parent)
+    # Relative to the file that says it, wherever that is seen from.
+    for name, key in (("data", "root"), ("init", "weights")):
+        inner = below.get(name)
+        value = inner.get(key) if isinstance(inner, dict) else None
+        if not isinstance(value, str) or Path(value).expanduser().is_absolute():
+            continue
+        if key == "root" or _is_file(value):
+            below[name][key] = os.path.relpath((path.parent / base).parent / value, path.parent)
     return _merged(below, table)
 
 

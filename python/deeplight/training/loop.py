@@ -111,6 +111,10 @@ class Trainer:
         )
         if config.split.context:
             check_reach(config.split, self.data.regions, self.data.margin, network.margin)
+        try:
+            network.checkpoint_activations = config.run.checkpoint_activations
+        except ValueError as error:
+            raise ValueError(f"'run.checkpoint_activations': {error}") from None
         self.init_report = initialise(network, config, self.data.preprocessing)
         layout = torch.channels_last if config.run.channels_last else torch.contiguous_format
         self.network = network.to(self.device).to(memory_format=layout)  # type: ignore[call-overload]
@@ -177,7 +181,11 @@ class Trainer:
                 if pressed:
                     self._interrupt()
         with self.world.together():
-            return write_weights(self) if self.world.main else weights_path(self)
+            if not self.world.main:
+                return weights_path(self)
+            # A kill between the last checkpoint and its log leaves nothing else to write it.
+            self.journal.write()
+            return write_weights(self)
 
     def save(self) -> None:
         """Writes checkpoint and log, each whole or not at all."""

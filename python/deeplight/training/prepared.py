@@ -20,13 +20,13 @@ from deeplight.training.checkpoint import first_difference
 from deeplight.training.data import TrainingData
 from deeplight.training.schema import TrainingConfig
 from deeplight.training.split import PARTS, check_reach
+from deeplight.training.statistics import InitialCard
 
 __all__ = ["load_prepared", "save_prepared"]
 
 _FORMAT = "deeplight-prepared-1"
 _PLAIN = ("preprocessing", "scale", "cell_size", "cell_size_units", "data_range", "saturation")
 _IMAGES = ("target", "valid", "low_resolution", "auxiliary", "kernel")
-_TABLES = ("data", "split", "init")
 
 
 def save_prepared(data: TrainingData, config: TrainingConfig, path: str | Path) -> Path:
@@ -48,7 +48,7 @@ def save_prepared(data: TrainingData, config: TrainingConfig, path: str | Path) 
     described = {
         "format": _FORMAT,
         "digest": config.data_digest(),
-        "tables": _tables(config),
+        "tables": config.data_tables(),
         "regions": data.regions,
         "gain": data.gain,
         "notes": data.notes,
@@ -69,8 +69,8 @@ def load_prepared(path: str | Path, config: TrainingConfig) -> TrainingData:
 
     Args:
         path: of the file.
-        config: of the run; its tables ``[data]`` (but for ``root``), ``[split]`` and ``[init]``
-            must be those that the file was prepared with.
+        config: of the run; its tables ``[data]`` (but for ``root``) and ``[split]`` must be those
+            that the file was prepared with, and so must ``[init]`` where it gives the statistics.
 
     Raises:
         FileNotFoundError: no such file.
@@ -92,7 +92,7 @@ def load_prepared(path: str | Path, config: TrainingConfig) -> TrainingData:
     except (safetensors.SafetensorError, ValueError) as error:
         raise ValueError(f"'{path}' is no readable prepared data: {error}") from error
     if described["digest"] != config.data_digest():
-        difference = first_difference(_tables(config), described["tables"])
+        difference = first_difference(config.data_tables(), described["tables"])
         key, here, there = difference or ("digest", config.data_digest(), described["digest"])
         raise ValueError(
             f"'{path}' was prepared with other settings: '{key}' is {json.dumps(there)} there and "
@@ -105,18 +105,14 @@ def load_prepared(path: str | Path, config: TrainingConfig) -> TrainingData:
         },
         regions={part: [tuple(r) for r in described["regions"][part]] for part in PARTS},
         gain=described["gain"],
-        notes=described["notes"],
+        notes=InitialCard(config.init).review(described["preprocessing"])
+        if config.init.statistics == "data"
+        else described["notes"],
         **{key: described[key] for key in _PLAIN},
         **{name: tensors.get(name) for name in _IMAGES},  # type: ignore[arg-type]
     )
     check_reach(config.split, data.regions, data.margin)
     return data
-
-
-def _tables(config: TrainingConfig) -> dict[str, Any]:
-    table = config.to_dict()
-    del table["data"]["root"]
-    return {key: table[key] for key in _TABLES}
 
 
 def _checksum(described: dict[str, Any], tensors: dict[str, torch.Tensor]) -> str:

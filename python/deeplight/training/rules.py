@@ -65,7 +65,14 @@ def _check_data(config: TrainingConfig) -> None:
             all(band >= 1 for band in guide.bands),
             f"data.guides[{index}].bands", "bands counted from 1", list(guide.bands),
         )  # fmt: skip
-        _one_of(guide, f"data.guides[{index}]", contrast=("none", "difference", "standardised"))
+        _one_of(
+            guide, f"data.guides[{index}]",
+            contrast=("none", "difference", "standardised"), transform=("linear", "log1p", "asinh"),
+        )  # fmt: skip
+        _require(
+            guide.transform_scale > 0,
+            f"data.guides[{index}].transform_scale", "above 0", guide.transform_scale,
+        )  # fmt: skip
     _at_least(patches, "patches", patch=1, batch=1)
 
     where = "data.degradation"

@@ -33,6 +33,8 @@ __all__ = [
 class GuideConfig:
     """One guide raster: ``[[data.guides]]``. Statistics are computed over the training region.
 
+    A value becomes ``(T(x / transform_scale) - mean) / std``; ``transform`` is "linear", or "asinh"
+    or "log1p" for values with a long tail, such as counts of people.
     ``bands`` selects and orders bands of the raster, counted from 1; all when empty. ``contrast``
     adds channels that say how a pixel differs from its surroundings: "none", "difference" or
     "standardised" (``deeplight/data/preprocessor.hpp``).
@@ -41,6 +43,8 @@ class GuideConfig:
     name: str
     path: str
     units: str = ""
+    transform: str = "linear"
+    transform_scale: float = 1.0
     contrast: str = "none"
     bands: tuple[int, ...] = ()
 
@@ -178,12 +182,25 @@ class InitConfig:
     Parameters of the same name and shape are taken, the rest is reported and stays random.
     ``freeze`` lists parts (prefixes of parameter names) that are not trained. ``statistics`` is
     "data" (guide statistics of these rasters) or "card" (those of the weights, for the same
-    sensor; rasters that contradict them are refused).
+    sensor; rasters that contradict them are refused). A file is relative to the configuration.
     """
 
     weights: str = ""
     freeze: tuple[str, ...] = ()
     statistics: str = "data"
+
+    def sha256(self) -> str:
+        """Of the initial weights' file, wherever it lies; empty where there are none.
+
+        Raises:
+            FileNotFoundError: no such weights.
+        """
+        from deeplight import _native
+        from deeplight.weights import resolve_weights
+
+        return (
+            _native.safetensors_sha256(str(resolve_weights(self.weights))) if self.weights else ""
+        )
 
 
 @dataclass(frozen=True)
@@ -213,7 +230,8 @@ class RunConfig:
 
     ``averaging`` is "ema" (decay ``ema``), "tail" (mean of the weights over the last
     ``tail_share`` of the steps) or "none". ``self_ensemble`` validates with the eightfold ensemble.
-    ``deterministic`` lets only deterministic operators run.
+    ``deterministic`` lets only deterministic operators run. ``checkpoint_activations`` keeps each
+    part's inputs alone between forward and backward: less memory, longer steps, the same weights.
     """
 
     steps: int = 1200
@@ -225,6 +243,7 @@ class RunConfig:
     tail_share: float = 0.25
     self_ensemble: bool = False
     deterministic: bool = False
+    checkpoint_activations: bool = False
     validate_every: int = 100
     checkpoint_every: int = 100
     log_every: int = 10
@@ -262,22 +281,35 @@ class TrainingConfig:
         return json.loads(json.dumps(dataclasses.asdict(self)))
 
     def identity(self) -> dict[str, Any]:
-        """The tables without what changes nothing that is computed, such as where the data lie."""
+        """The tables without what changes nothing that is computed, such as where the data lie.
+
+        Initial weights are named by their SHA-256.
+        """
         table = _as_ever(self.to_dict())
         del table["data"]["root"], table["weights"]
-        for rhythm in ("checkpoint_every", "log_every"):
-            del table["run"][rhythm]
+        for key in ("checkpoint_every", "log_every", "checkpoint_activations"):
+            del table["run"][key]
+        table["init"]["weights"] = self.init.sha256()
         return table
 
     def digest(self) -> str:
         """SHA-256 of :meth:`identity`."""
         return _digest(self.identity())
 
+    def data_tables(self) -> dict[str, Any]:
+        """What :func:`deeplight.training.load_data` depends on, the root left out.
+
+        Initial weights belong to it where their card's statistics are taken.
+        """
+        table = self.identity()
+        tables = {key: table[key] for key in ("data", "split")}
+        if self.init.statistics == "card":
+            tables["init"] = {key: table["init"][key] for key in ("statistics", "weights")}
+        return tables
+
     def data_digest(self) -> str:
-        """SHA-256 of what :func:`deeplight.training.load_data` depends on, the root left out."""
-        table = _as_ever(self.to_dict())
-        del table["data"]["root"]
-        return _digest({key: table[key] for key in ("data", "split", "init")})
+        """SHA-256 of :meth:`data_tables`."""
+        return _digest(self.data_tables())
 
 
 #: Keys younger than files that hold a digest. Where they say what was always so, they are left out.
@@ -288,6 +320,9 @@ def _as_ever(table: dict[str, Any]) -> dict[str, Any]:
     for name, key, value in _YOUNGER:
         if table[name][key] == value:
             del table[name][key]
+    for guide in table["data"]["guides"]:
+        if (guide["transform"], guide["transform_scale"]) == ("linear", 1.0):
+            del guide["transform"], guide["transform_scale"]
     return table
 
 

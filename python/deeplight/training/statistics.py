@@ -24,6 +24,9 @@ __all__ = [
 _MEAN_IN_STDS = 3.0
 _STD_RATIO = 5.0
 
+#: What a guide and a card's guide must share for their statistics to be comparable.
+_SAME_QUANTITY = ("name", "bands", "transform", "transform_scale")
+
 
 def describe_light(data: DataConfig, values: torch.Tensor, path: str) -> dict[str, Any]:
     """The card's description of the output; ``values`` are the target's training pixels.
@@ -114,33 +117,48 @@ def describe_guide(
         "bands": values.shape[0],
         "units": guide.units or bands[0].units,
         "band_names": [band.name for band in bands],
+        "transform": guide.transform,
+        "transform_scale": guide.transform_scale,
         "contrast": guide.contrast,
-        **_band_statistics(guide, values, valid & train),
     }
+    x = _transformed(described, values, valid, data.scale)
+    described.update(_band_statistics(guide, values, x, valid & train))
     spread = card.settle(described, data.contrast_windows)
     if guide.contrast == "standardised":
         described["contrast_spread"] = spread or _contrast_spread(
-            described, data.contrast_windows, values, valid, train
+            described, data.contrast_windows, x, valid, train
         )
     return described
 
 
+def _transformed(
+    described: dict[str, Any], values: torch.Tensor, valid: torch.Tensor, scale: int
+) -> torch.Tensor:
+    """T(values / transform_scale), by the preprocessor itself; the values where T is linear."""
+    if described["transform"] == "linear" and described["transform_scale"] == 1:
+        return values
+    plain = {key: described[key] for key in _SAME_QUANTITY}
+    preprocessor = _native.Preprocessor(json.dumps({"guides": [plain]}), scale)
+    return preprocessor.guide(described["name"], values[None], valid[None])[0]
+
+
 def _band_statistics(
-    guide: GuideConfig, values: torch.Tensor, usable: torch.Tensor
+    guide: GuideConfig, values: torch.Tensor, transformed: torch.Tensor, usable: torch.Tensor
 ) -> dict[str, list[float]]:
+    """Mean and deviation of the transformed values, range of the values themselves."""
     numbers = guide.bands or range(1, values.shape[0] + 1)
     result: dict[str, list[float]] = {"mean": [], "std": [], "minimum": [], "maximum": []}
-    for band, image, mask in zip(numbers, values, usable, strict=True):
-        pixels = image[mask].double()
+    for band, image, seen, mask in zip(numbers, values, transformed, usable, strict=True):
+        raw, pixels = image[mask], seen[mask].double()
         where = f"band {band} of guide '{guide.name}' ('{guide.path}')"
         if pixels.numel() == 0:
             raise ValueError(f"{where} holds no valid pixel in the training region")
         if not float(pixels.std()) > 0:
-            raise ValueError(f"{where} is constant over the training region ({float(pixels[0]):g})")
+            raise ValueError(f"{where} is constant over the training region ({float(raw[0]):g})")
         result["mean"].append(float(pixels.mean()))
         result["std"].append(float(pixels.std()))
-        result["minimum"].append(float(pixels.min()))
-        result["maximum"].append(float(pixels.max()))
+        result["minimum"].append(float(raw.min()))
+        result["maximum"].append(float(raw.max()))
     return result
 
 
@@ -187,12 +205,19 @@ class InitialCard:
             if init.statistics == "card":
                 raise
 
+    def review(self, preprocessing: dict[str, Any]) -> list[str]:
+        """The notes on data that were prepared with their own statistics."""
+        self.compare_light(preprocessing["low_resolution"])
+        for guide in preprocessing["guides"]:
+            self.settle(dict(guide), tuple(preprocessing["contrast_windows"]))
+        return self.notes
+
     def settle(
         self, described: dict[str, Any], windows: tuple[int, ...]
     ) -> list[list[float]] | None:
         """Puts the card's statistics into a guide's description where they are asked for.
 
-        A guide is known by name and number of bands; others keep their own statistics.
+        A guide is known by name, number of bands and transform; others keep their own statistics.
 
         Returns:
             The card's contrast spread where it is asked for and has these windows.
@@ -204,7 +229,7 @@ class InitialCard:
             (
                 guide
                 for guide in self._preprocessing.get("guides", ())
-                if (guide["name"], guide["bands"]) == (described["name"], described["bands"])
+                if all(guide[key] == described[key] for key in _SAME_QUANTITY)
                 and guide["mean"] and guide["std"]
             ),
             None,
