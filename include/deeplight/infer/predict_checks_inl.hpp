@@ -10,6 +10,7 @@
 #include "deeplight/core/errors.hpp"
 #include "deeplight/core/nearest_name.hpp"
 #include "deeplight/data/preprocessor.hpp"
+#include "deeplight/infer/kelvin_input.hpp"
 #include "deeplight/infer/predict.hpp"
 #include "deeplight/raster/alignment.hpp"
 #include "deeplight/raster/raster_reader.hpp"
@@ -62,6 +63,14 @@ inline void check_card(const Network& network, const Card& card, const Preproces
           " (name:channels), the network was built for ", built);
 }
 
+/// Whether the network looks at a guide: an ablation's option `without` names those that it does
+/// not.
+inline bool is_looked_at(const Card& card, const std::string& guide) {
+  if (!card.options.is_object() || !card.options.contains("without")) return true;
+  const Json& without = card.options.at("without");
+  return std::find(without.begin(), without.end(), Json(guide)) == without.end();
+}
+
 inline void check_guide_names(const Card& card, const PredictRequest& request) {
   std::vector<std::string> known;
   for (const GuideDescription& guide : card.preprocessing.guides) known.push_back(guide.name);
@@ -75,8 +84,8 @@ inline void check_guide_names(const Card& card, const PredictRequest& request) {
     require(given.insert(name).second, "guide '", name, "' is given twice");
   }
   for (const GuideDescription& guide : card.preprocessing.guides) {
-    require(given.count(guide.name) == 1, "guide '", guide.name, "' (", guide.bands,
-            guide.bands == 1 ? " band" : " bands",
+    require(given.count(guide.name) == 1 || !is_looked_at(card, guide.name), "guide '", guide.name,
+            "' (", guide.bands, guide.bands == 1 ? " band" : " bands",
             ") is missing; these weights take: ", joined(known));
   }
 }
@@ -128,6 +137,7 @@ inline double output_nodata(const RasterInfo& info, const PredictRequest& reques
 inline PredictJob open_job(const Card& card, const PredictRequest& request, std::size_t index,
                            bool with_guides) {
   PredictJob job{RasterReader(request.low_resolution[index]), {}, request.outputs[index]};
+  if (takes_kelvin(card)) job.low_resolution = in_kelvin(job.low_resolution);
   const RasterInfo& info = job.low_resolution.info();
   require(info.bands.size() == 1, "low resolution '", info.path, "' has ", info.bands.size(),
           " bands, expected 1");
@@ -136,6 +146,7 @@ inline PredictJob open_job(const Card& card, const PredictRequest& request, std:
   for (const GuideDescription& guide : card.preprocessing.guides) {
     const auto given = std::find_if(request.guides.begin(), request.guides.end(),
                                     [&](const auto& pair) { return pair.first == guide.name; });
+    if (given == request.guides.end()) continue;  // not looked at
     RasterReader reader(given->second);
     const auto bands = static_cast<std::int64_t>(reader.info().bands.size());
     require(bands == guide.bands, "guide '", guide.name, "' (", reader.info().path, ") has ", bands,
@@ -144,7 +155,11 @@ inline PredictJob open_job(const Card& card, const PredictRequest& request, std:
     if (request.align && !guide_fits(info, reader.info(), card.scale)) {
       reader = align_guide(given->second, info.grid, card.scale);
     }
-    check_guide(info, reader.info(), guide.name, card.scale);
+    try {
+      check_guide(info, reader.info(), guide.name, card.scale);
+    } catch (const GridMismatch& error) {
+      throw GridMismatch(concat(error.what(), "; align (--align) warps it in memory"));
+    }
     job.guides.emplace_back(guide.name, std::move(reader));
   }
   return job;
