@@ -19,6 +19,7 @@ from pathlib import Path
 import pytest
 import torch
 import typer
+from torch.distributed.run import get_args_parser
 
 import deeplight
 from deeplight import cli, weights
@@ -223,7 +224,11 @@ def parse(arguments):
 @pytest.mark.parametrize("command", COMMANDS)
 def test_shell_lines(command, folder, capsys):
     program, *arguments = command
-    if program == "deeplight":
+    if program == "torchrun":
+        options = get_args_parser().parse_args(arguments)
+        assert options.module and options.training_script == "deeplight"
+        parse(options.training_script_args)
+    elif program == "deeplight":
         parse(arguments)
         if arguments[0] == "evaluate":  # of a raster that an earlier line has written
             shutil.copy("hr.tif", "sr.tif")
@@ -249,7 +254,7 @@ def known_options():
     known = {"--help", "--debug", "--version"}
     for name in cli.COMMANDS:
         for parameter in group.get_command(None, name).params:
-            known.update(parameter.opts)
+            known.update(parameter.opts, parameter.secondary_opts)
     return known
 
 
