@@ -11,6 +11,13 @@ if(CMAKE_SYSTEM_PROCESSOR MATCHES "^(x86_64|AMD64|amd64)$" AND CMAKE_CXX_COMPILE
     -Wno-uninitialized -Wno-maybe-uninitialized)
 endif()
 
+# Loops with a selection become vectors only where a comparison may not trap; nothing here asks for
+# floating point traps.
+set(_simd_common "")
+if(CMAKE_CXX_COMPILER_ID MATCHES "GNU|Clang")
+  set(_simd_common -fno-trapping-math -fno-math-errno)
+endif()
+
 function(deeplight_add_simd_levels target)
   file(GLOB _found CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/bindings/torch/*_simd.cpp)
   foreach(_source IN LISTS _found)
@@ -19,7 +26,8 @@ function(deeplight_add_simd_levels target)
       set(_copy ${PROJECT_BINARY_DIR}/simd/${_name}_${_level}.cpp)
       file(CONFIGURE OUTPUT ${_copy}
         CONTENT "#define DEEPLIGHT_SIMD_LEVEL ${_level}\n#include \"${_source}\"\n")
-      set_source_files_properties(${_copy} PROPERTIES COMPILE_OPTIONS "-O3;${_simd_flags_${_level}}")
+      set_source_files_properties(${_copy} PROPERTIES COMPILE_OPTIONS
+        "-O3;${_simd_common};${_simd_flags_${_level}}")
       target_sources(${target} PRIVATE ${_copy})
     endforeach()
   endforeach()

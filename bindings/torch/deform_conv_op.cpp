@@ -5,6 +5,9 @@
 #include <torch/library.h>
 
 #include "deeplight/functional/deform_conv_inl.hpp"
+#include "simd_levels.hpp"
+
+DEEPLIGHT_SIMD_DISPATCH(kernels::DeformConvTable, deform_conv_table)
 
 namespace deeplight::functional {
 namespace {
@@ -20,9 +23,9 @@ Pair pair_of(at::IntArrayRef values, const char* name) {
 at::Tensor forward_cpu(const at::Tensor& input, const at::Tensor& offset, const at::Tensor& weight,
                        const OptionalTensor& bias, at::IntArrayRef stride, at::IntArrayRef padding,
                        at::IntArrayRef dilation, const OptionalTensor& mask) {
-  return detail::deform_conv2d_cpu(input, offset, weight, bias, pair_of(stride, "stride"),
-                                   pair_of(padding, "padding"), pair_of(dilation, "dilation"),
-                                   mask);
+  return detail::deform_conv2d_cpu(ops::deform_conv_table(), input, offset, weight, bias,
+                                   pair_of(stride, "stride"), pair_of(padding, "padding"),
+                                   pair_of(dilation, "dilation"), mask);
 }
 
 detail::DeformGradients backward_cpu(const at::Tensor& grad, const at::Tensor& input,
@@ -31,8 +34,8 @@ detail::DeformGradients backward_cpu(const at::Tensor& grad, const at::Tensor& i
                                      at::IntArrayRef padding, at::IntArrayRef dilation,
                                      const OptionalTensor& mask) {
   auto gradients = detail::deform_conv2d_backward_cpu(
-      grad, input, offset, weight, bias, pair_of(stride, "stride"), pair_of(padding, "padding"),
-      pair_of(dilation, "dilation"), mask);
+      ops::deform_conv_table(), grad, input, offset, weight, bias, pair_of(stride, "stride"),
+      pair_of(padding, "padding"), pair_of(dilation, "dilation"), mask);
   // A schema's results are always defined; absent inputs get an empty gradient.
   if (!bias) std::get<3>(gradients) = at::empty({0}, grad.options());
   if (!mask) std::get<4>(gradients) = at::empty({0}, grad.options());
@@ -105,10 +108,19 @@ struct Differentiable : torch::autograd::Function<Differentiable> {
     const auto optional = [](const at::Tensor& tensor) {
       return tensor.defined() ? OptionalTensor(tensor) : std::nullopt;
     };
-    auto [input, offset, weight, bias, mask] = backward_operator().call(
-        grads[0], saved[0], saved[1], saved[2], optional(saved[3]),
-        context->saved_data["stride"].toIntVector(), context->saved_data["padding"].toIntVector(),
-        context->saved_data["dilation"].toIntVector(), optional(saved[4]));
+    const auto stride = context->saved_data["stride"].toIntVector();
+    const auto padding = context->saved_data["padding"].toIntVector();
+    const auto dilation = context->saved_data["dilation"].toIntVector();
+    const auto shift = optional(saved[3]), factor = optional(saved[4]);
+    // With create_graph the gradients are differentiated again: the kernels' are not, the
+    // reference's are.
+    auto [input, offset, weight, bias, mask] =
+        at::GradMode::is_enabled()
+            ? detail::deform_conv2d_backward_reference(
+                  grads[0], saved[0], saved[1], saved[2], shift, {stride[0], stride[1]},
+                  {padding[0], padding[1]}, {dilation[0], dilation[1]}, factor)
+            : backward_operator().call(grads[0], saved[0], saved[1], saved[2], shift, stride,
+                                       padding, dilation, factor);
     return {input,
             offset,
             weight,

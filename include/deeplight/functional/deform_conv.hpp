@@ -9,6 +9,7 @@
 
 #include "deeplight/core/config.hpp"
 #include "deeplight/functional/deform_conv_geometry.hpp"
+#include "deeplight/kernels/deform_conv_table.hpp"
 
 namespace deeplight::functional {
 
@@ -37,16 +38,24 @@ at::Tensor deform_conv2d_reference(const at::Tensor& input, const at::Tensor& of
 
 namespace detail {
 
-at::Tensor deform_conv2d_cpu(const at::Tensor& input, const at::Tensor& offset,
-                             const at::Tensor& weight, const std::optional<at::Tensor>& bias,
-                             Pair stride, Pair padding, Pair dilation,
-                             const std::optional<at::Tensor>& mask);
+at::Tensor deform_conv2d_cpu(const kernels::DeformConvTable& table, const at::Tensor& input,
+                             const at::Tensor& offset, const at::Tensor& weight,
+                             const std::optional<at::Tensor>& bias, Pair stride, Pair padding,
+                             Pair dilation, const std::optional<at::Tensor>& mask);
 
-DeformGradients deform_conv2d_backward_cpu(const at::Tensor& grad, const at::Tensor& input,
+DeformGradients deform_conv2d_backward_cpu(const kernels::DeformConvTable& table,
+                                           const at::Tensor& grad, const at::Tensor& input,
                                            const at::Tensor& offset, const at::Tensor& weight,
                                            const std::optional<at::Tensor>& bias, Pair stride,
                                            Pair padding, Pair dilation,
                                            const std::optional<at::Tensor>& mask);
+
+/// The gradients as differentiable functions, from the reference: for derivatives of second order.
+DeformGradients deform_conv2d_backward_reference(const at::Tensor& grad, const at::Tensor& input,
+                                                 const at::Tensor& offset, const at::Tensor& weight,
+                                                 const std::optional<at::Tensor>& bias, Pair stride,
+                                                 Pair padding, Pair dilation,
+                                                 const std::optional<at::Tensor>& mask);
 
 }  // namespace detail
 }  // namespace deeplight::functional

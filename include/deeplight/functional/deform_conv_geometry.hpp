@@ -8,7 +8,7 @@
 
 #include "deeplight/core/errors.hpp"
 #include "deeplight/functional/pair.hpp"
-#include "deeplight/kernels/deform_conv_cpu.hpp"
+#include "deeplight/kernels/deform_point.hpp"
 
 namespace deeplight::functional::detail {
 
@@ -43,6 +43,11 @@ inline kernels::DeformGeometry deform_geometry(const at::Tensor& input, const at
   g.out_width = (g.width + 2 * g.pad_w - g.dilation_w * (g.kernel_w - 1) - 1) / g.stride_w + 1;
   require(g.out_height > 0 && g.out_width > 0, "deform_conv2d: input ", input.sizes(),
           " is smaller than the kernel ", weight.sizes(), " with this padding and dilation");
+  for (const std::int64_t reach :
+       {g.height, g.width, g.pad_h + g.dilation_h * g.kernel_h, g.pad_w + g.dilation_w * g.kernel_w,
+        g.out_height * g.stride_h, g.out_width * g.stride_w})
+    require(reach < kernels::deform_side_limit, "deform_conv2d: a side or a reach of ", reach,
+            " pixels, expected less than ", kernels::deform_side_limit);
   require(weight.size(1) > 0 && g.channels % weight.size(1) == 0 &&
               weight.size(0) % (g.channels / weight.size(1)) == 0,
           "deform_conv2d: weight ", weight.sizes(), " does not divide the ", g.channels,

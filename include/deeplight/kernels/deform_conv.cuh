@@ -1,4 +1,6 @@
-// CUDA sampling kernels of deformable convolution; layouts and rules as in deform_conv_cpu.hpp.
+// CUDA sampling kernels of deformable convolution; rules as in deform_conv_cpu.hpp.
+//
+// Image [C, H, W]; offset [G*K*2, OH*OW]; mask [G*K, OH*OW] or null; columns [C*K, OH*OW].
 //
 // One thread per sampling point (group, tap, position): it loops over the channels of its group, so
 // that the bilinear weights are computed once. The image gradient is scattered with atomicAdd: its
@@ -7,7 +9,7 @@
 
 #include <cstdint>
 
-#include "deeplight/kernels/deform_conv_cpu.hpp"
+#include "deeplight/kernels/deform_point.hpp"
 
 namespace deeplight::kernels {
 
@@ -17,43 +19,32 @@ struct DeviceTap {
   T weight[4], weight_dy[4], weight_dx[4];
 };
 
-template <class T>
-__device__ __forceinline__ DeviceTap<T> device_tap(T y, T x, std::int64_t height,
-                                                   std::int64_t width) {
-  DeviceTap<T> tap;
-#pragma unroll
-  for (int corner = 0; corner < 4; ++corner) {
-    tap.index[corner] = 0;
-    tap.weight[corner] = tap.weight_dy[corner] = tap.weight_dx[corner] = T(0);
-  }
-  if (!(y > T(-1) && y < T(height) && x > T(-1) && x < T(width))) return tap;
-  const T floor_y = floor(y), floor_x = floor(x);
-  const T ly = y - floor_y, lx = x - floor_x;
-#pragma unroll
-  for (int corner = 0; corner < 4; ++corner) {
-    const bool low = corner < 2, left = corner % 2 == 0;
-    const std::int64_t row = static_cast<std::int64_t>(floor_y) + (low ? 0 : 1);
-    const std::int64_t column = static_cast<std::int64_t>(floor_x) + (left ? 0 : 1);
-    if (row < 0 || row >= height || column < 0 || column >= width) continue;
-    const T wy = low ? 1 - ly : ly, wx = left ? 1 - lx : lx;
-    tap.index[corner] = row * width + column;
-    tap.weight[corner] = wy * wx;
-    tap.weight_dy[corner] = low ? -wx : wx;
-    tap.weight_dx[corner] = left ? -wy : wy;
-  }
-  return tap;
-}
-
+/// The sampling point of one position, tap and offset group, by the CPU's own arithmetic.
 template <class T>
 __device__ __forceinline__ DeviceTap<T> tap_of(const DeformGeometry& g, const T* offset,
                                                std::int64_t slot, std::int64_t p) {
   const std::int64_t positions = g.out_height * g.out_width;
-  const std::int64_t tap = slot % (g.kernel_h * g.kernel_w);
-  const T y = T((p / g.out_width) * g.stride_h + (tap / g.kernel_w) * g.dilation_h - g.pad_h) +
-              offset[slot * 2 * positions + p];
-  const T x = T((p % g.out_width) * g.stride_w + (tap % g.kernel_w) * g.dilation_w - g.pad_w) +
-              offset[(slot * 2 + 1) * positions + p];
-  return device_tap(y, x, g.height, g.width);
+  const std::int64_t at = slot % (g.kernel_h * g.kernel_w);
+  const auto y = DeformAxis<T>::at(
+      int((p / g.out_width) * g.stride_h + (at / g.kernel_w) * g.dilation_h - g.pad_h),
+      offset[slot * 2 * positions + p], int(g.height));
+  const auto x = DeformAxis<T>::at(
+      int((p % g.out_width) * g.stride_w + (at % g.kernel_w) * g.dilation_w - g.pad_w),
+      offset[(slot * 2 + 1) * positions + p], int(g.width));
+  DeviceTap<T> tap;
+#pragma unroll
+  for (int corner = 0; corner < 4; ++corner) {
+    const bool low = corner < 2, left = corner % 2 == 0;
+    const int row = y.pixel + (low ? 0 : 1), column = x.pixel + (left ? 0 : 1);
+    const bool valid =
+        (y.inside & x.inside) && row >= 0 && row < g.height && column >= 0 && column < g.width;
+    const T wy = low ? 1 - y.fraction : y.fraction, wx = left ? 1 - x.fraction : x.fraction;
+    tap.index[corner] = valid ? row * g.width + column : 0;
+    tap.weight[corner] = valid ? wy * wx : T(0);
+    tap.weight_dy[corner] = !valid ? T(0) : low ? -wx : wx;
+    tap.weight_dx[corner] = !valid ? T(0) : left ? -wy : wy;
+  }
+  return tap;
 }
 
 template <class T>
