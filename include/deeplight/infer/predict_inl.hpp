@@ -112,6 +112,9 @@ inline CheckedRequest checked(const Card& card, const PredictRequest& request, b
     require(!request.non_negative || request.consistency == Consistency::none || light.minimum >= 0,
             "non-negative outputs cannot have the block means of '", reader.info().path,
             "', which holds ", light.minimum);
+    if (takes_kelvin(card)) {
+      radiometry::check_kelvin(light.minimum, light.maximum, reader.info().path);
+    }
     warn_of_cell_size(card, reader.info(), checked.warnings);
     warn_of_values(card, reader.info(), light, checked.warnings);
   }
