@@ -147,7 +147,7 @@ def print_memory() -> None:
     """Activation memory of a training step at x8, batch 1, in float32."""
     net = deeplight.create_model("mocolsk_net")
     for name, module in (("own", net), ("own, checkpointed", net), ("twin", reference.twin(net))):
-        net.native.checkpoint_activations = "checkpointed" in name
+        net.checkpoint_activations = "checkpointed" in name
         small, large = kept_bytes(module, 64), kept_bytes(module, 128)
         # Everything but a few vectors grows with the pixels: 64 x 64 and 128 x 128 give the line.
         whole = small + (large - small) * (512**2 - 64**2) / (128**2 - 64**2)

@@ -18,14 +18,28 @@ from .options import to_json
 
 __all__ = [
     "CMFM",
+    "RCAB",
     "AuxiliaryEmbeddedRefinement",
     "AuxiliaryToMainFusion",
     "CalibrationAwareAlignment",
+    "ChannelAttention",
+    "ChannelSelection",
+    "ConcatenatedSelection",
     "DefCAN",
+    "DepthwiseCascade",
+    "DynamicMLP",
     "GuideAlignment",
+    "LSKBlock",
     "LearnableDownsampling",
+    "MoCoLSK",
+    "MoCoLSKBridge",
+    "ProjectionUnit",
     "ResidualBlock",
+    "ResidualGroup",
+    "SKBlock",
+    "SpatialSelection",
     "SpatialTransformer",
+    "WeightGenerator",
 ]
 
 
@@ -134,6 +148,160 @@ class CMFM(_Part):
     def forward(self, a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
         """Two maps [B, width, h, w], sides multiples of 4, to one; `b` is projected into `a`."""
         return self._run(a, b)
+
+
+class ChannelAttention(_Part):
+    """Features times a gate for each channel, from their mean over the image."""
+
+    _native_type = _native.nn.ChannelAttention
+
+    def forward(self, features: torch.Tensor) -> torch.Tensor:
+        """[B, width, h, w] to the same."""
+        return self._run(features)
+
+
+class RCAB(_Part):
+    """Residual channel attention block: conv3, LeakyReLU, conv3, attention, plus the input."""
+
+    _native_type = _native.nn.RCAB
+
+    def forward(self, features: torch.Tensor) -> torch.Tensor:
+        """[B, width, h, w] to the same."""
+        return self._run(features)
+
+
+class ResidualGroup(_Part):
+    """RCABs and a convolution, plus the input."""
+
+    _native_type = _native.nn.ResidualGroup
+
+    def forward(self, features: torch.Tensor) -> torch.Tensor:
+        """[B, width, h, w] to the same."""
+        return self._run(features)
+
+
+class ProjectionUnit(_Part):
+    """Back-projection up or down between the low-resolution and the fine grid."""
+
+    _native_type = _native.nn.ProjectionUnit
+
+    def forward(self, features: torch.Tensor) -> torch.Tensor:
+        """Up: [B, in, h, w] to [B, out, r*h, r*w]; down: the other way."""
+        return self._run(features)
+
+
+class DynamicMLP(_Part):
+    """Tokens through layers whose matrices come from another modality's tokens."""
+
+    _native_type = _native.nn.DynamicMLP
+
+    def forward(self, tokens: torch.Tensor, guide_tokens: torch.Tensor) -> torch.Tensor:
+        """[B, T, planes] and [B, T, guide_planes] to [B, T, planes]."""
+        return self._run(tokens, guide_tokens)
+
+
+class WeightGenerator(_Part):
+    """A few numbers from two modalities, pooled to tokens."""
+
+    _native_type = _native.nn.WeightGenerator
+
+    def forward(self, main: torch.Tensor, guide: torch.Tensor) -> torch.Tensor:
+        """Two maps [B, width, H, W] to [B, outputs], or [1, outputs] as released."""
+        return self._run(main, guide)
+
+
+class DepthwiseCascade(_Part):
+    """Depthwise convolutions one after another, every output kept."""
+
+    _native_type = _native.nn.DepthwiseCascade
+
+    def forward(self, features: torch.Tensor) -> list[torch.Tensor]:
+        """[B, width, h, w] to one map of that shape a kernel."""
+        return self._run(features)
+
+
+class SpatialSelection(_Part):
+    """At each pixel, how much of each branch."""
+
+    _native_type = _native.nn.SpatialSelection
+
+    def forward(
+        self, branches: list[torch.Tensor], kernel: torch.Tensor | None = None
+    ) -> torch.Tensor:
+        """Maps [B, width, h, w] to one.
+
+        Args:
+            branches: one or two.
+            kernel: [B or 1, 2, 2, k, k], where `static_kernel` is 0.
+        """
+        return self._run(branches, kernel)
+
+
+class ChannelSelection(_Part):
+    """For each channel, how much of each branch."""
+
+    _native_type = _native.nn.ChannelSelection
+
+    def forward(
+        self, branches: list[torch.Tensor], condition: torch.Tensor | None = None
+    ) -> torch.Tensor:
+        """Maps [B, width, h, w] to one.
+
+        Args:
+            branches: as many as `branches` says.
+            condition: [B or 1, hidden], added to the hidden vector.
+        """
+        return self._run(branches, condition)
+
+
+class LSKBlock(_Part):
+    """LSKNet's block: an image times what a large selective kernel says of it."""
+
+    _native_type = _native.nn.LSKBlock
+
+    def forward(self, features: torch.Tensor) -> torch.Tensor:
+        """[B, width, h, w] to the same."""
+        return self._run(features)
+
+
+class SKBlock(_Part):
+    """SKNet's choice between two depthwise branches."""
+
+    _native_type = _native.nn.SKBlock
+
+    def forward(self, features: torch.Tensor) -> torch.Tensor:
+        """[B, width, h, w] to the same."""
+        return self._run(features)
+
+
+class ConcatenatedSelection(_Part):
+    """An LSK or SK block over two modalities side by side, then a 1 x 1 convolution."""
+
+    _native_type = _native.nn.ConcatenatedSelection
+
+    def forward(self, main: torch.Tensor, guide: torch.Tensor) -> torch.Tensor:
+        """Two maps [B, width, H, W] to one."""
+        return self._run(main, guide)
+
+
+class MoCoLSK(_Part):
+    """Large selective kernel whose masks are conditioned on both modalities, times the guide."""
+
+    _native_type = _native.nn.MoCoLSK
+
+    def forward(self, main: torch.Tensor, guide: torch.Tensor) -> torch.Tensor:
+        """Two maps [B, width, H, W] to one."""
+        return self._run(main, guide)
+
+
+class MoCoLSKBridge(_Part):
+    """Coarse features to the guide's grid, fused with it, and back."""
+
+    _native_type = _native.nn.MoCoLSKBridge
+
+    def forward(self, main: torch.Tensor, guide: torch.Tensor) -> torch.Tensor:
+        """[B, in, h, w] and [B, width, r*h, r*w] to [B, out, h, w]."""
+        return self._run(main, guide)
 
 
 class CalibrationAwareAlignment(_NetworkPart):

@@ -33,6 +33,38 @@ PARTS = {
     "GuideAlignment": ({"width": 8}, lambda: (features(2, 8, 8, 8), features(2, 8, 8, 8))),
     "ResidualBlock": ({"width": 8}, lambda: (features(2, 8, 8, 8),)),
     "CMFM": ({"width": 8, "blocks": 1}, lambda: (features(2, 8, 8, 8), features(2, 8, 8, 8))),
+    "ChannelAttention": ({"width": 8, "reduction": 2}, lambda: (features(2, 8, 8, 8),)),
+    "RCAB": ({"width": 8}, lambda: (features(2, 8, 8, 8),)),
+    "ResidualGroup": ({"width": 8, "blocks": 2}, lambda: (features(2, 8, 8, 8),)),
+    "ProjectionUnit": ({"in": 8, "out": 6, "scale": 4}, lambda: (features(2, 8, 5, 6),)),
+    "DynamicMLP": (
+        {"planes": 8, "guide_planes": 8, "version": "B"},
+        lambda: (features(2, 5, 8), features(2, 5, 8)),
+    ),
+    "WeightGenerator": (
+        {"width": 8, "outputs": 9},
+        lambda: (features(2, 8, 9, 8), features(2, 8, 9, 8)),
+    ),
+    "DepthwiseCascade": ({"width": 8}, lambda: (features(2, 8, 8, 8),)),
+    "SpatialSelection": (
+        {"width": 8},
+        lambda: ([features(2, 8, 8, 8), features(2, 8, 8, 8)],),
+    ),
+    "ChannelSelection": (
+        {"width": 8, "hidden": 4},
+        lambda: ([features(2, 8, 8, 8), features(2, 8, 8, 8)], features(2, 4)),
+    ),
+    "LSKBlock": ({"width": 8}, lambda: (features(2, 8, 8, 8),)),
+    "SKBlock": ({"width": 8, "hidden": 4}, lambda: (features(2, 8, 8, 8),)),
+    "ConcatenatedSelection": (
+        {"width": 8},
+        lambda: (features(2, 8, 8, 8), features(2, 8, 8, 8)),
+    ),
+    "MoCoLSK": ({"width": 8}, lambda: (features(2, 8, 9, 8), features(2, 8, 9, 8))),
+    "MoCoLSKBridge": (
+        {"in": 8, "out": 6, "scale": 4, "core": {"width": 8}},
+        lambda: (features(2, 8, 4, 4), features(2, 8, 16, 16)),
+    ),
     "CalibrationAwareAlignment": (
         SHAPE,
         lambda: (features(2, 1, 8, 8), [features(2, 8, 8, 8), features(2, 8, 8, 8)]),

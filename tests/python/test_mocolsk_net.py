@@ -283,7 +283,7 @@ def test_checkpointing_gives_the_same_gradients():
     gradients = []
     for on in (False, True):
         net = disturbed()
-        net.native.checkpoint_activations = on
+        net.checkpoint_activations = on
         low, guides = inputs(net)
         net(low, guides).image.square().sum().backward()
         gradients.append({n: p.grad for n, p in net.named_parameters()})

@@ -111,8 +111,11 @@ DEEPLIGHT_INLINE MoCoLSKNetImpl::State MoCoLSKNetImpl::begin(const at::Tensor& l
     state.low_resolution = (low_resolution - options_.input_mean) / options_.input_std;
   state.window = {.rows = low_resolution.size(2), .columns = low_resolution.size(3)};
   const auto guide = bands.size() == 1 ? bands.front() : at::cat(bands, 1);
-  state.main = at::leaky_relu(main_stem_->forward(state.low_resolution), 0.2);
-  state.guide = at::leaky_relu(guide_stem_->forward(guide), 0.2);
+  // The layout in which convolutions on the CPU are fastest; every part keeps it.
+  const auto layout = low_resolution.is_cpu() ? at::MemoryFormat::ChannelsLast
+                                              : low_resolution.suggest_memory_format();
+  state.main = at::leaky_relu(main_stem_->forward(state.low_resolution), 0.2).contiguous(layout);
+  state.guide = at::leaky_relu(guide_stem_->forward(guide), 0.2).contiguous(layout);
   return state;
 }
 
