@@ -3,6 +3,9 @@
 
 #include "deeplight/functional/dynamic_conv_inl.hpp"
 #include "op_support.hpp"
+#include "simd_levels.hpp"
+
+DEEPLIGHT_SIMD_DISPATCH(kernels::DynamicTables, dynamic_table)
 
 namespace deeplight::functional {
 namespace {
@@ -12,7 +15,7 @@ Pair padding_of(at::IntArrayRef padding) {
 }
 
 at::Tensor forward_cpu(const at::Tensor& input, const at::Tensor& kernel, at::IntArrayRef padding) {
-  return detail::dynamic_conv2d_cpu(input, kernel, padding_of(padding));
+  return detail::dynamic_conv2d_cpu(ops::dynamic_table(), input, kernel, padding_of(padding));
 }
 
 at::Tensor forward_composed(const at::Tensor& input, const at::Tensor& kernel,
@@ -22,7 +25,8 @@ at::Tensor forward_composed(const at::Tensor& input, const at::Tensor& kernel,
 
 detail::DynamicGradients backward_cpu(const at::Tensor& grad, const at::Tensor& input,
                                       const at::Tensor& kernel, at::IntArrayRef padding) {
-  return detail::dynamic_conv2d_backward_cpu(grad, input, kernel, padding_of(padding));
+  return detail::dynamic_conv2d_backward_cpu(ops::dynamic_table(), grad, input, kernel,
+                                             padding_of(padding));
 }
 
 detail::DynamicGradients backward_composed(const at::Tensor& grad, const at::Tensor& input,

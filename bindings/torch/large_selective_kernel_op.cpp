@@ -4,6 +4,9 @@
 
 #include "deeplight/functional/large_selective_kernel_inl.hpp"
 #include "op_support.hpp"
+#include "simd_levels.hpp"
+
+DEEPLIGHT_SIMD_DISPATCH(kernels::SelectiveTables, large_selective_kernel_table)
 
 namespace deeplight::functional {
 namespace {
@@ -14,8 +17,8 @@ Pair dilation_of(at::IntArrayRef dilation) {
 
 at::Tensor forward_cpu(const at::Tensor& input, const at::Tensor& multiplier,
                        at::TensorList weights, at::IntArrayRef first, at::IntArrayRef second) {
-  return detail::large_selective_kernel_cpu(input, multiplier, weights, dilation_of(first),
-                                            dilation_of(second));
+  return detail::large_selective_kernel_cpu(ops::large_selective_kernel_table(), input, multiplier,
+                                            weights, dilation_of(first), dilation_of(second));
 }
 
 at::Tensor forward_composed(const at::Tensor& input, const at::Tensor& multiplier,
@@ -27,8 +30,9 @@ at::Tensor forward_composed(const at::Tensor& input, const at::Tensor& multiplie
 std::vector<at::Tensor> backward_cpu(const at::Tensor& grad, const at::Tensor& input,
                                      const at::Tensor& multiplier, at::TensorList weights,
                                      at::IntArrayRef first, at::IntArrayRef second) {
-  return detail::large_selective_kernel_backward_cpu(grad, input, multiplier, weights,
-                                                     dilation_of(first), dilation_of(second));
+  return detail::large_selective_kernel_backward_cpu(ops::large_selective_kernel_table(), grad,
+                                                     input, multiplier, weights, dilation_of(first),
+                                                     dilation_of(second));
 }
 
 std::vector<at::Tensor> backward_composed(const at::Tensor& grad, const at::Tensor& input,

@@ -11,6 +11,10 @@
 #include "deeplight/core/config.hpp"
 #include "deeplight/functional/pair.hpp"
 
+namespace deeplight::kernels {
+struct DynamicTables;
+}
+
 namespace deeplight::functional {
 
 /// 2-D convolution of stride 1 of each sample with its own kernel.
@@ -40,8 +44,12 @@ at::Tensor dynamic_conv2d_composed(const at::Tensor& input, const at::Tensor& ke
 DynamicGradients dynamic_conv2d_backward_composed(const at::Tensor& grad, const at::Tensor& input,
                                                   const at::Tensor& kernel, Pair padding);
 
-at::Tensor dynamic_conv2d_cpu(const at::Tensor& input, const at::Tensor& kernel, Pair padding);
-DynamicGradients dynamic_conv2d_backward_cpu(const at::Tensor& grad, const at::Tensor& input,
+// Our kernels, of the instruction set of `tables`, between few channels; PyTorch's, sample by
+// sample, between many.
+at::Tensor dynamic_conv2d_cpu(const kernels::DynamicTables& tables, const at::Tensor& input,
+                              const at::Tensor& kernel, Pair padding);
+DynamicGradients dynamic_conv2d_backward_cpu(const kernels::DynamicTables& tables,
+                                             const at::Tensor& grad, const at::Tensor& input,
                                              const at::Tensor& kernel, Pair padding);
 
 }  // namespace detail

@@ -1,16 +1,20 @@
 // Definitions of dynamic_conv.hpp.
 #pragma once
 
+#include <ATen/Dispatch.h>
 #include <ATen/Functions.h>
 #include <ATen/TensorOperators.h>
 #include <ATen/core/dispatch/Dispatcher.h>
 #include <torch/csrc/autograd/custom_function.h>
 
+#include <type_traits>
 #include <vector>
 
 #include "deeplight/core/errors.hpp"
 #include "deeplight/functional/dynamic_conv.hpp"
 #include "deeplight/functional/ops_library.hpp"
+#include "deeplight/functional/torch_parallel.hpp"
+#include "deeplight/kernels/dynamic_conv_cpu.hpp"
 
 namespace deeplight::functional {
 namespace detail {
@@ -61,16 +65,91 @@ DEEPLIGHT_INLINE DynamicGradients dynamic_conv2d_backward_composed(const at::Ten
   return {grad_input.reshape(input.sizes()), grad_kernel.reshape(kernel.sizes())};
 }
 
-DEEPLIGHT_INLINE at::Tensor dynamic_conv2d_cpu(const at::Tensor& input, const at::Tensor& kernel,
-                                               Pair padding) {
-  return dynamic_conv2d_composed(input, kernel, padding);
+template <class T>
+const kernels::DynamicTable<T>& table_of(const kernels::DynamicTables& tables) {
+  if constexpr (std::is_same_v<T, float>)
+    return tables.float32;
+  else
+    return tables.float64;
 }
 
-DEEPLIGHT_INLINE DynamicGradients dynamic_conv2d_backward_cpu(const at::Tensor& grad,
+/// Above this, a matrix product per sample is as fast and PyTorch has a good one.
+inline bool has_many_channels(const at::Tensor& kernel) {
+  return kernel.size(1) * kernel.size(2) > 64;
+}
+
+inline kernels::DynamicGeometry dynamic_geometry(const at::Tensor& input, const at::Tensor& kernel,
+                                                 Pair padding) {
+  return {input.size(0),  input.size(1),  kernel.size(1), input.size(2), input.size(3),
+          kernel.size(3), kernel.size(4), padding[0],     padding[1]};
+}
+
+DEEPLIGHT_INLINE at::Tensor dynamic_conv2d_cpu(const kernels::DynamicTables& tables,
+                                               const at::Tensor& input, const at::Tensor& kernel,
+                                               Pair padding) {
+  check_dynamic(input, kernel, padding);
+  const auto type = input.scalar_type();
+  if (type == at::kBFloat16 || type == at::kHalf)
+    return dynamic_conv2d_cpu(tables, input.to(at::kFloat), kernel.to(at::kFloat), padding)
+        .to(type);
+  const auto g = dynamic_geometry(input, kernel, padding);
+  auto out = at::empty({g.batch, g.out_channels, g.out_height(), g.out_width()}, input.options());
+  if (has_many_channels(kernel)) {
+    for (std::int64_t b = 0; b < g.batch; ++b)
+      out[b].copy_(dynamic_conv2d_composed(input.narrow(0, b, 1), kernel.narrow(0, b, 1), padding)
+                       .squeeze(0));
+    return out;
+  }
+  const auto image = input.contiguous(), own = kernel.contiguous();
+  AT_DISPATCH_FLOATING_TYPES(type, "dynamic_conv2d", [&] {
+    table_of<scalar_t>(tables).forward(g, image.const_data_ptr<scalar_t>(),
+                                       own.const_data_ptr<scalar_t>(), false,
+                                       out.mutable_data_ptr<scalar_t>(), torch_parallel());
+  });
+  return out;
+}
+
+DEEPLIGHT_INLINE DynamicGradients dynamic_conv2d_backward_cpu(const kernels::DynamicTables& tables,
+                                                              const at::Tensor& grad,
                                                               const at::Tensor& input,
                                                               const at::Tensor& kernel,
                                                               Pair padding) {
-  return dynamic_conv2d_backward_composed(grad, input, kernel, padding);
+  const auto type = input.scalar_type();
+  if (type == at::kBFloat16 || type == at::kHalf) {
+    const auto [image, own] = dynamic_conv2d_backward_cpu(
+        tables, grad.to(at::kFloat), input.to(at::kFloat), kernel.to(at::kFloat), padding);
+    return {image.to(type), own.to(type)};
+  }
+  auto image_grad = at::empty(input.sizes(), input.options());
+  auto kernel_grad = at::empty(kernel.sizes(), kernel.options());
+  if (has_many_channels(kernel)) {
+    for (std::int64_t b = 0; b < input.size(0); ++b) {
+      const auto [image, own] = dynamic_conv2d_backward_composed(
+          grad.narrow(0, b, 1), input.narrow(0, b, 1), kernel.narrow(0, b, 1), padding);
+      image_grad[b].copy_(image.squeeze(0));
+      kernel_grad[b].copy_(own.squeeze(0));
+    }
+    return {image_grad, kernel_grad};
+  }
+  const auto g = dynamic_geometry(input, kernel, padding);
+  kernels::DynamicGeometry turned{g.batch,
+                                  g.out_channels,
+                                  g.channels,
+                                  g.out_height(),
+                                  g.out_width(),
+                                  g.kernel_h,
+                                  g.kernel_w,
+                                  g.kernel_h - 1 - g.pad_h,
+                                  g.kernel_w - 1 - g.pad_w};
+  const auto image = input.contiguous(), result = grad.contiguous(), own = kernel.contiguous();
+  AT_DISPATCH_FLOATING_TYPES(type, "dynamic_conv2d_backward", [&] {
+    const auto& table = table_of<scalar_t>(tables);
+    table.forward(turned, result.const_data_ptr<scalar_t>(), own.const_data_ptr<scalar_t>(), true,
+                  image_grad.mutable_data_ptr<scalar_t>(), torch_parallel());
+    table.kernel_gradient(g, image.const_data_ptr<scalar_t>(), result.const_data_ptr<scalar_t>(),
+                          kernel_grad.mutable_data_ptr<scalar_t>(), torch_parallel());
+  });
+  return {image_grad, kernel_grad};
 }
 
 // `Calls` as in depthwise_conv_inl.hpp.
@@ -93,15 +172,22 @@ struct DynamicFunction : torch::autograd::Function<DynamicFunction<Calls>> {
   }
 };
 
+/// The kernels as the including program is compiled.
+inline const kernels::DynamicTables& native_dynamic() {
+  static constexpr auto tables = kernels::dynamic_table<kernels::simd::Native>();
+  return tables;
+}
+
 struct DynamicCpuCalls {
   static at::Tensor forward(const at::Tensor& input, const at::Tensor& kernel,
                             const std::vector<std::int64_t>& padding) {
-    return dynamic_conv2d_cpu(input, kernel, {padding[0], padding[1]});
+    return dynamic_conv2d_cpu(native_dynamic(), input, kernel, {padding[0], padding[1]});
   }
   static DynamicGradients backward(const at::Tensor& grad, const at::Tensor& input,
                                    const at::Tensor& kernel,
                                    const std::vector<std::int64_t>& padding) {
-    return dynamic_conv2d_backward_cpu(grad, input, kernel, {padding[0], padding[1]});
+    return dynamic_conv2d_backward_cpu(native_dynamic(), grad, input, kernel,
+                                       {padding[0], padding[1]});
   }
 };
 

@@ -13,6 +13,10 @@
 #include "deeplight/core/config.hpp"
 #include "deeplight/functional/pair.hpp"
 
+namespace deeplight::kernels {
+struct SelectiveTables;
+}
+
 namespace deeplight::functional {
 
 /// Parameters of a large selective kernel on C channels, with D channels per branch and E results.
@@ -90,7 +94,9 @@ std::vector<at::Tensor> large_selective_kernel_backward_composed(
     const at::Tensor& grad, const at::Tensor& input, const at::Tensor& multiplier,
     at::TensorList weights, Pair first_dilation, Pair second_dilation);
 
-at::Tensor large_selective_kernel_cpu(const at::Tensor& input, const at::Tensor& multiplier,
+// Our kernels, of the instruction set of `tables`.
+at::Tensor large_selective_kernel_cpu(const kernels::SelectiveTables& tables,
+                                      const at::Tensor& input, const at::Tensor& multiplier,
                                       at::TensorList weights, Pair first_dilation,
                                       Pair second_dilation);
 

@@ -1,11 +1,13 @@
 // Definitions of large_selective_kernel.hpp.
 #pragma once
 
+#include <ATen/Dispatch.h>
 #include <ATen/Functions.h>
 #include <ATen/TensorOperators.h>
 #include <ATen/core/dispatch/Dispatcher.h>
 #include <torch/csrc/autograd/custom_function.h>
 
+#include <type_traits>
 #include <vector>
 
 #include "deeplight/core/errors.hpp"
@@ -14,23 +16,112 @@
 #include "deeplight/functional/large_selective_kernel.hpp"
 #include "deeplight/functional/large_selective_kernel_composed_inl.hpp"
 #include "deeplight/functional/ops_library.hpp"
+#include "deeplight/functional/torch_parallel.hpp"
+#include "deeplight/kernels/large_selective_kernel_table.hpp"
 
 namespace deeplight::functional {
 namespace detail {
 
-DEEPLIGHT_INLINE at::Tensor large_selective_kernel_cpu(const at::Tensor& input,
+/// The weights as the kernels take them: contiguous, of the input's type.
+inline std::vector<at::Tensor> selective_operands(at::TensorList weights, at::ScalarType type) {
+  std::vector<at::Tensor> plain;
+  for (const auto& weight : weights) plain.push_back(weight.to(type).contiguous());
+  return plain;
+}
+
+template <class T>
+kernels::SelectiveWeights<T> selective_pointers(const std::vector<at::Tensor>& w) {
+  const auto at = [&](SelectiveIndex index) {
+    if constexpr (std::is_const_v<T>)
+      return w[index].const_data_ptr<std::remove_const_t<T>>();
+    else
+      return w[index].mutable_data_ptr<T>();
+  };
+  return {at(selective_first),          at(selective_first_bias),
+          at(selective_second),         at(selective_second_bias),
+          at(selective_first_squeeze),  at(selective_first_squeeze_bias),
+          at(selective_second_squeeze), at(selective_second_squeeze_bias),
+          at(selective_selection),      at(selective_selection_bias),
+          at(selective_expand),         at(selective_expand_bias)};
+}
+
+inline kernels::SelectiveGeometry selective_geometry(const at::Tensor& input,
+                                                     at::TensorList weights, Pair first_dilation,
+                                                     Pair second_dilation) {
+  const auto& first = weights[selective_first];
+  const auto& second = weights[selective_second];
+  const auto& selection = weights[selective_selection];
+  const std::int64_t rows = selection.size(-2), columns = selection.size(-1);
+  return {input.size(0),
+          input.size(1),
+          weights[selective_first_squeeze].size(0),
+          weights[selective_expand].size(0),
+          input.size(2),
+          input.size(3),
+          {first.size(2), first.size(3), first_dilation[0], first_dilation[1]},
+          {second.size(2), second.size(3), second_dilation[0], second_dilation[1]},
+          {rows, columns, 1, 1},
+          selection.dim() == 5 ? 4 * rows * columns : 0};
+}
+
+template <class T>
+const kernels::SelectiveTable<T>& table_of(const kernels::SelectiveTables& tables) {
+  if constexpr (std::is_same_v<T, float>)
+    return tables.float32;
+  else
+    return tables.float64;
+}
+
+DEEPLIGHT_INLINE at::Tensor large_selective_kernel_cpu(const kernels::SelectiveTables& tables,
+                                                       const at::Tensor& input,
                                                        const at::Tensor& multiplier,
                                                        at::TensorList weights, Pair first_dilation,
                                                        Pair second_dilation) {
-  return large_selective_kernel_composed(input, multiplier, weights, first_dilation,
-                                         second_dilation);
+  check_selective(input, multiplier, weights, first_dilation, second_dilation);
+  if (input.numel() == 0 || multiplier.numel() == 0)
+    return large_selective_kernel_composed(input, multiplier, weights, first_dilation,
+                                           second_dilation);
+  const auto type = is_half(input) ? at::kFloat : input.scalar_type();
+  const auto image = input.to(type).contiguous(), factor = multiplier.to(type).contiguous();
+  const auto plain = selective_operands(weights, type);
+  auto out = at::empty(factor.sizes(), factor.options());
+  AT_DISPATCH_FLOATING_TYPES(type, "large_selective_kernel", [&] {
+    table_of<scalar_t>(tables).forward(
+        selective_geometry(input, weights, first_dilation, second_dilation),
+        selective_pointers<const scalar_t>(plain), image.const_data_ptr<scalar_t>(),
+        factor.const_data_ptr<scalar_t>(), out.mutable_data_ptr<scalar_t>(), torch_parallel());
+  });
+  return out.to(multiplier.scalar_type());
 }
 
 DEEPLIGHT_INLINE std::vector<at::Tensor> large_selective_kernel_backward_cpu(
-    const at::Tensor& grad, const at::Tensor& input, const at::Tensor& multiplier,
-    at::TensorList weights, Pair first_dilation, Pair second_dilation) {
-  return large_selective_kernel_backward_composed(grad, input, multiplier, weights, first_dilation,
-                                                  second_dilation);
+    const kernels::SelectiveTables& tables, const at::Tensor& grad, const at::Tensor& input,
+    const at::Tensor& multiplier, at::TensorList weights, Pair first_dilation,
+    Pair second_dilation) {
+  if (input.numel() == 0 || multiplier.numel() == 0)
+    return large_selective_kernel_backward_composed(grad, input, multiplier, weights,
+                                                    first_dilation, second_dilation);
+  const auto type = is_half(input) ? at::kFloat : input.scalar_type();
+  const auto image = input.to(type).contiguous(), factor = multiplier.to(type).contiguous();
+  const auto result = grad.to(type).contiguous();
+  const auto plain = selective_operands(weights, type);
+  auto image_grad = at::empty(image.sizes(), image.options());
+  auto factor_grad = at::empty(factor.sizes(), factor.options());
+  std::vector<at::Tensor> weight_grads;
+  for (const auto& weight : plain) weight_grads.push_back(at::empty_like(weight));
+  AT_DISPATCH_FLOATING_TYPES(type, "large_selective_kernel_backward", [&] {
+    table_of<scalar_t>(tables).backward(
+        selective_geometry(input, weights, first_dilation, second_dilation),
+        selective_pointers<const scalar_t>(plain), image.const_data_ptr<scalar_t>(),
+        factor.const_data_ptr<scalar_t>(), result.const_data_ptr<scalar_t>(),
+        image_grad.mutable_data_ptr<scalar_t>(), factor_grad.mutable_data_ptr<scalar_t>(),
+        selective_pointers<scalar_t>(weight_grads), torch_parallel());
+  });
+  std::vector<at::Tensor> all{image_grad.to(input.scalar_type()),
+                              factor_grad.to(multiplier.scalar_type())};
+  for (std::size_t i = 0; i < weights.size(); ++i)
+    all.push_back(weight_grads[i].to(weights[i].scalar_type()));
+  return all;
 }
 
 // `Calls` as in depthwise_conv_inl.hpp.
@@ -60,18 +151,24 @@ struct SelectiveFunction : torch::autograd::Function<SelectiveFunction<Calls>> {
   }
 };
 
+/// The kernels as the including program is compiled.
+inline const kernels::SelectiveTables& native_selective() {
+  static constexpr auto tables = kernels::large_selective_kernel_table<kernels::simd::Native>();
+  return tables;
+}
+
 struct SelectiveCpuCalls {
   static at::Tensor forward(const at::Tensor& input, const at::Tensor& multiplier,
                             at::TensorList weights, const std::vector<std::int64_t>& first,
                             const std::vector<std::int64_t>& second) {
-    return large_selective_kernel_cpu(input, multiplier, weights, {first[0], first[1]},
-                                      {second[0], second[1]});
+    return large_selective_kernel_cpu(native_selective(), input, multiplier, weights,
+                                      {first[0], first[1]}, {second[0], second[1]});
   }
   static std::vector<at::Tensor> backward(const at::Tensor& grad, const at::Tensor& input,
                                           const at::Tensor& multiplier, at::TensorList weights,
                                           const std::vector<std::int64_t>& first,
                                           const std::vector<std::int64_t>& second) {
-    return large_selective_kernel_backward_cpu(grad, input, multiplier, weights,
+    return large_selective_kernel_backward_cpu(native_selective(), grad, input, multiplier, weights,
                                                {first[0], first[1]}, {second[0], second[1]});
   }
 };

@@ -90,12 +90,11 @@ struct Correlation {
   T* target = nullptr;         // [rows, columns], rounded up to whole vectors
   std::int64_t target_row = 0;
   std::int64_t rows = 0, columns = 0;
+  bool add = false;  // planes only: to what the target holds, instead of the bias
 };
 
 namespace correlation_detail {
 
-template <class T, class Arch>
-inline constexpr int most_rows = 6;
 template <class T, class Arch>
 inline constexpr int most_packs = simd::registers<Arch> >= 32 ? 4 : 2;
 
@@ -147,6 +146,19 @@ void tile(const Correlation<T>& c, const T* source, T* target, std::int64_t stor
   for (int r = 0; r < rows; ++r)
 #pragma GCC unroll 8
     for (int p = 0; p < packs; ++p) sum[r][p] = start;
+  if (c.add) {
+#pragma GCC unroll 8
+    for (int r = 0; r < rows; ++r) {
+      const T* held = target + r * k.dilation_h * c.target_row;
+      T lanes[Pack::width] = {};
+      if (packs == 1 && store_lanes < Pack::width) {
+        std::memcpy(lanes, held, static_cast<std::size_t>(store_lanes) * sizeof(T));
+        held = lanes;
+      }
+#pragma GCC unroll 8
+      for (int p = 0; p < packs; ++p) sum[r][p] = Pack::load(held + p * Pack::width);
+    }
+  }
 
   const std::int64_t down = c.source_row * k.dilation_h, weight_row = k.columns * size;
   const std::int64_t step = k.dilation_w * size;

@@ -99,9 +99,11 @@ void copy_block(const ImageView<const T>& view, std::int64_t height, std::int64_
   }
 }
 
+/// @param add  planes only: to what `out` holds, instead of the bias
 template <class T, class Arch, bool channel_lanes>
 void forward(const DepthwiseGeometry& g, const ImageView<const T>& image, const T* weight,
-             bool flip, const T* bias, const ImageView<T>& out, const ParallelFor& parallel) {
+             bool flip, const T* bias, const ImageView<T>& out, const ParallelFor& parallel,
+             bool add = false) {
   constexpr std::int64_t width = simd::Pack<T, Arch>::width;
   const Cut cuts = cut<T, Arch, channel_lanes>(g);
   const std::int64_t taps = g.kernel.taps(), size = cuts.size;
@@ -142,6 +144,7 @@ void forward(const DepthwiseGeometry& g, const ImageView<const T>& image, const 
       if constexpr (!channel_lanes) {
         c.target = target;
         c.target_row = out.row;
+        c.add = add;
         correlate<T, Arch, false>(c);
       } else {
         c.target_row = cuts.columns * size;
@@ -233,9 +236,10 @@ bool channels_are_lanes(const ImageView<T>& view) {
 template <class T, class Arch>
 void any_forward(const DepthwiseGeometry& g, const ImageView<const T>& image, const T* weight,
                  bool flip, const T* bias, const ImageView<T>& out, const ParallelFor& parallel) {
-  (channels_are_lanes(image) ? forward<T, Arch, true> : forward<T, Arch, false>)(g, image, weight,
-                                                                                 flip, bias, out,
-                                                                                 parallel);
+  if (channels_are_lanes(image))
+    forward<T, Arch, true>(g, image, weight, flip, bias, out, parallel);
+  else
+    forward<T, Arch, false>(g, image, weight, flip, bias, out, parallel);
 }
 
 template <class T, class Arch>
