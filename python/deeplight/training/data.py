@@ -9,6 +9,7 @@ import functools
 import json
 import math
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -201,10 +202,13 @@ def load_data(config: TrainingConfig) -> TrainingData:
 
 def _opened(config: TrainingConfig) -> tuple[Any, dict[str, list[Region]]]:
     """What reads the configuration's data, and the regions of its split."""
-    if config.data.kind == "groklst":
-        from deeplight.training.groklst import GrokLstStack
+    if config.data.kind != "rasters":
+        from deeplight.training.groklst import GrokLst
+        from deeplight.training.image_stack import GeoTiffFolders, ImageStack
 
-        images = GrokLstStack(config.data)
+        folders = config.data.kind == "folders"
+        source = GeoTiffFolders(config.data) if folders else GrokLst(Path(config.data.root))
+        images = ImageStack(config.data, source)
         return images, images.regions
     stack = RasterStack(config.data)
     return stack, split_regions(config.split, stack.rows, stack.columns)

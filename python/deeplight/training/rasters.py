@@ -15,7 +15,7 @@ import torch
 from deeplight import _native
 from deeplight.training.schema import DataConfig, GuideConfig
 
-__all__ = ["RasterStack"]
+__all__ = ["RasterStack", "cell_units", "physical"]
 
 
 class RasterStack:
@@ -56,10 +56,7 @@ class RasterStack:
     @property
     def cell_size_units(self) -> str:
         """Of the target's coordinate system; empty where it names none."""
-        wkt = self.grid.crs_wkt.lstrip()
-        if not wkt:
-            return ""
-        return "degree" if wkt.startswith(("GEOGCS", "GEOGCRS")) else "metre"
+        return cell_units(self.grid.crs_wkt)
 
     def path(self, name: str) -> str:
         """Of a raster of the configuration, for messages."""
@@ -74,7 +71,9 @@ class RasterStack:
                 are not known, or below 100 or above 400 K.
         """
         values, valid = self._single(self._target, self._data.target)
-        values = self._physical(values, valid, self._target, self._data.target)
+        values = physical(
+            self._data, values, valid, self._target.info, self.path(self._data.target)
+        )
         if self._data.valid:
             mask, known, _ = self.layer(self._data.valid, "valid", "nearest")
             valid = valid & known & (mask != 0)
@@ -90,7 +89,9 @@ class RasterStack:
         raster = self._open(self._data.low_resolution, "low resolution")
         _native.check_guide(raster.info, self._target.info, "target", self._scale)
         values, valid = self._single(raster, self._data.low_resolution, 1)
-        values = self._physical(values, valid, raster, self._data.low_resolution)
+        values = physical(
+            self._data, values, valid, raster.info, self.path(self._data.low_resolution)
+        )
         return torch.where(valid, values, math.nan), raster.info.bands[0].units
 
     def guide(self, guide: GuideConfig) -> tuple[torch.Tensor, torch.Tensor, list[Any]]:
@@ -166,22 +167,6 @@ class RasterStack:
             return raster
         return _native.align_guide(self.path(name), self.grid, 1, resampling)
 
-    def _physical(
-        self, values: torch.Tensor, valid: torch.Tensor, raster: Any, name: str
-    ) -> torch.Tensor:
-        """Temperatures in kelvin; anything else as it is."""
-        if self._data.light.units != "K" or not valid.any():
-            return values
-        from deeplight import radiometry
-
-        path = self.path(name)
-        stated = raster.info.bands[0].units
-        units = radiometry.temperature_units(stated, self._data.temperature, path)
-        kelvin = values + 273.15 if units == "celsius" else values
-        seen = kelvin[valid]
-        radiometry.check_kelvin(float(seen.min()), float(seen.max()), path)
-        return torch.where(valid, kelvin, 0)
-
     def _single(
         self, raster: Any, name: str, scale: int | None = None
     ) -> tuple[torch.Tensor, torch.Tensor]:
@@ -194,3 +179,36 @@ class RasterStack:
         window = (0, 0, self.rows * scale, self.columns * scale)
         values, valid = raster.read(window=window, bands=bands)
         return torch.from_numpy(values), torch.from_numpy(valid).expand(values.shape)
+
+
+def physical(
+    data: DataConfig, values: torch.Tensor, valid: torch.Tensor, info: Any, path: str
+) -> torch.Tensor:
+    """Temperatures in kelvin, 0 where invalid; anything else as it is.
+
+    Args:
+        data: of the configuration; ``light.units = "K"`` says that these are temperatures.
+        values: of one band.
+        valid: the same shape.
+        info: what the file says of itself.
+        path: for messages.
+
+    Raises:
+        ValueError: units that are not known or no temperature; below 100 or above 400 K.
+    """
+    if data.light.units != "K" or not valid.any():
+        return values
+    from deeplight import radiometry
+
+    units = radiometry.temperature_units(info.bands[0].units, data.temperature, path)
+    kelvin = values + 273.15 if units == "celsius" else values
+    seen = kelvin[valid]
+    radiometry.check_kelvin(float(seen.min()), float(seen.max()), path)
+    return torch.where(valid, kelvin, 0)
+
+
+def cell_units(wkt: str) -> str:
+    """Of a coordinate system's axes; empty where none is named."""
+    if not wkt:
+        return ""
+    return "degree" if wkt.lstrip().startswith(("GEOGCS", "GEOGCRS")) else "metre"

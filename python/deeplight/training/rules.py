@@ -41,14 +41,14 @@ def _at_least(table: Any, where: str, **bounds: float) -> None:
 def _check_data(config: TrainingConfig) -> None:
     data, patches, degradation = config.data, config.patches, config.data.degradation
     _at_least(data, "data", scale=1, data_range=0)
-    _one_of(data, "data", kind=("rasters", "groklst"), gain=("none", "least_squares"))
+    _one_of(data, "data", kind=("rasters", "folders", "groklst"), gain=("none", "least_squares"))
     _one_of(data, "data", temperature=("", "kelvin", "celsius"))
     _require(
         not data.temperature or data.light.units == "K",
         "data.temperature", "left out unless data.light.units is \"K\"", data.temperature,
     )  # fmt: skip
-    if data.kind == "groklst":
-        _check_groklst(config)
+    if data.kind != "rasters":
+        _check_many(config)
     _require(data.light.std >= 0, "data.light.std", "0 (from the data) or above", data.light.std)
     windows = data.contrast_windows
     _require(
@@ -111,37 +111,41 @@ def _check_data(config: TrainingConfig) -> None:
             raise ValueError(f"'model.options.{key}' follows from [data]; leave it out")
 
 
-def _check_groklst(config: TrainingConfig) -> None:
+def _check_many(config: TrainingConfig) -> None:
+    """Rules of data that are many images."""
     data, split = config.data, config.split
-    _require(
-        bool(data.low_resolution), "data.low_resolution",
-        "a folder of the data set, e.g. \"240m/lst\"", data.low_resolution,
-    )  # fmt: skip
-    _require(data.light.units == "K", "data.light.units", '"K"', data.light.units)
-    for key in ("auxiliary", "valid", "temperature"):
+    kind = f'data.kind = "{data.kind}"'
+    absent = ["auxiliary", "valid"]
+    if data.kind == "groklst":
+        absent.append("temperature")
         _require(
-            not getattr(data, key), f"data.{key}", "left out with data.kind = \"groklst\"",
-            getattr(data, key),
+            bool(data.low_resolution), "data.low_resolution",
+            "a folder of the data set, e.g. \"240m/lst\"", data.low_resolution,
         )  # fmt: skip
+        _require(data.light.units == "K", "data.light.units", '"K"', data.light.units)
+    for key in absent:
+        value = getattr(data, key)
+        _require(not value, f"data.{key}", f"left out with {kind}", value)
+    _require(
+        data.degradation.psf == "none", "data.degradation.psf",
+        f"\"none\" with {kind}: images stand side by side", data.degradation.psf,
+    )  # fmt: skip
     for index, guide in enumerate(data.guides):
         _require(
             guide.contrast == "none", f"data.guides[{index}].contrast",
-            "\"none\" with data.kind = \"groklst\": images stand side by side", guide.contrast,
+            f"\"none\" with {kind}: images stand side by side", guide.contrast,
         )  # fmt: skip
     for key in ("train", "validation", "test", "context"):
         _require(
             not getattr(split, key), f"split.{key}",
-            "left out with data.kind = \"groklst\", which has lists of its own", True,
+            f"left out with {kind}, which has lists of its own", True,
         )  # fmt: skip
-    _require(
-        split.blocks.size == 0, "split.blocks.size", "0 with data.kind = \"groklst\"",
-        split.blocks.size,
-    )  # fmt: skip
+    _require(split.blocks.size == 0, "split.blocks.size", f"0 with {kind}", split.blocks.size)
 
 
 def _check_split(config: TrainingConfig) -> None:
     split, blocks = config.split, config.split.blocks
-    if config.data.kind == "groklst":
+    if config.data.kind != "rasters":
         return
     _at_least(split, "split", buffer=0)
     _at_least(blocks, "split.blocks", size=0, folds=2, fold=0, test_fold=-1)

@@ -87,8 +87,9 @@ class DataConfig:
     that lie on another grid. ``gain = "least_squares"`` multiplies a real low resolution of another
     sensor by its least-squares gain over the training region; the card keeps it.
 
-    ``kind`` is "rasters" or "groklst" (:mod:`deeplight.training.groklst`): then target, low
-    resolution and guides are folders, and the data set's own lists are the split.
+    ``kind`` is "rasters", or "folders" (:mod:`deeplight.training.image_stack`) or "groklst"
+    (:mod:`deeplight.training.groklst`): then target, low resolution and guides are folders of many
+    images, and the data set's own lists are the split.
 
     Temperatures (``light.units = "K"``) become kelvin: ``temperature`` is "kelvin" or "celsius", or
     empty where the rasters state their units.

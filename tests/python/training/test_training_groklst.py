@@ -176,6 +176,10 @@ DAMAGES = {
         lambda root: (root / "30m/lst/c.mat").write_bytes(b""),
         "30m/lst/c.mat' is no readable MATLAB v5 file",
     ),
+    "empty list": (
+        lambda root: (root / "split/val.txt").write_text("\n \n"),
+        r"split/val.txt' is empty",
+    ),
     "index": (
         lambda root: (root / "split/val.txt").write_text("5\n\n6\n"),
         r"split/val.txt', line 3: index 6 is out of range: the listing holds 6 files, 0 to 5",
@@ -189,7 +193,7 @@ DAMAGES = {
     ),
     "leak": (
         lambda root: (root / "split/test.txt").write_text("1\n5\n"),
-        r"split/test.txt' lists 5, which 'val.txt' lists too: the split leaks",
+        r"split/test.txt' lists 'f.mat', which 'val.txt' lists too: the split leaks",
     ),
     "Celsius": (
         lambda root: savemat(root / "30m/lst/c.mat", {"data": temperature(2) - 273.15}),
