@@ -1,11 +1,16 @@
-"""Deformable convolution against torchvision, its own reference, gradcheck and opcheck."""
+"""Deformable convolution against torchvision, ONNX Runtime, its reference, gradcheck, opcheck.
+
+DEEPLIGHT_CASES=5000 runs that many random cases (scripts/soak_operators.py does).
+"""
 
 from __future__ import annotations
+
+import os
 
 import pytest
 import torch
 import torchvision
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from deeplight import functional
@@ -31,31 +36,123 @@ def case(seed=0, batch=2, channels=4, out=6, h=7, w=5, kernel=(3, 3), groups=1, 
     return arguments, {"stride": stride, "padding": padding, "dilation": dilation}
 
 
-@settings(max_examples=60, deadline=None)
-@given(
-    seed=st.integers(0, 10**6),
-    batch=st.integers(1, 3),
-    groups=st.sampled_from([1, 2]),
-    offset_groups=st.sampled_from([1, 2]),
-    h=st.integers(1, 9),
-    w=st.integers(1, 9),
-    kernel=st.tuples(st.integers(1, 3), st.integers(1, 3)),
-    stride=st.integers(1, 2),
-    dilation=st.integers(1, 2),
-    masked=st.booleans(),
+@pytest.fixture
+def level(request):
+    before = torch.ops.deeplight.simd_level()
+    try:
+        torch.ops.deeplight.set_simd_level(request.param)
+    except RuntimeError:
+        pytest.skip(f"this machine has no {request.param}")
+    yield request.param
+    torch.ops.deeplight.set_simd_level(before)
+
+
+EVERY_LEVEL = pytest.mark.parametrize(
+    "level", ["scalar", "baseline", "avx2", "avx512"], indirect=True
 )
-def test_equals_torchvision_and_the_reference(
-    seed, batch, groups, offset_groups, h, w, kernel, stride, dilation, masked
-):
-    arguments, sizes = case(
-        seed, batch, h=h, w=w, kernel=kernel, groups=groups, offset_groups=offset_groups,
-        stride=stride, padding=4, dilation=dilation, masked=masked,
+CASES = st.fixed_dictionaries(
+    {
+        "seed": st.integers(0, 10**6),
+        "batch": st.integers(0, 3),
+        "channels": st.sampled_from([6, 12, 18, 66]),
+        "out": st.sampled_from([6, 18, 54]),
+        "groups": st.sampled_from([1, 2, 3]),
+        "offset_groups": st.sampled_from([1, 2, 3]),
+        "h": st.sampled_from([1, 2, 5, 7, 13, 23]),
+        "w": st.sampled_from([1, 3, 7, 11, 31]),
+        "kernel": st.tuples(st.integers(1, 3), st.integers(1, 3)),
+        "stride": st.integers(1, 3),
+        "dilation": st.integers(1, 2),
+        "masked": st.booleans(),
+        # Not 0: on the pixels themselves the gradient of the offset has two one-sided values.
+        "reach": st.sampled_from([0.5, 3.0, 100.0]),
+    }
+)
+LAYOUTS = st.sampled_from(["contiguous", "channels_last", "sliced"])
+
+
+def laid_out(tensor, layout):
+    if layout == "channels_last":
+        return tensor.to(memory_format=torch.channels_last)
+    if layout == "sliced":
+        return torch.stack([tensor, tensor], -1)[..., 0]
+    return tensor
+
+
+@EVERY_LEVEL
+@settings(
+    max_examples=int(os.environ.get("DEEPLIGHT_CASES", "12")),
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+@given(shapes=CASES, layout=LAYOUTS)
+def test_values_and_gradients_equal_torchvision_and_the_reference(level, shapes, layout):
+    arguments, sizes = case(padding=4, **shapes)
+    functions = [functional.deform_conv2d, torchvision.ops.deform_conv2d]
+    if shapes["batch"]:
+        functions.append(functional.deform_conv2d_reference)
+    results = []
+    for function in functions:
+        leaves = {
+            name: None if t is None else t.detach().clone().requires_grad_()
+            for name, t in arguments.items()
+        }
+        image = laid_out(leaves["input"], layout)
+        out = function(**{**leaves, "input": image}, **sizes)
+        out.mul(torch.linspace(-1, 1, out.numel()).to(out).view_as(out)).sum().backward()
+        results.append([out] + [t.grad for t in leaves.values() if t is not None])
+    for other in results[1:]:
+        for ours, theirs in zip(results[0], other, strict=True):
+            torch.testing.assert_close(ours, theirs, rtol=1e-9, atol=1e-9)
+
+
+@EVERY_LEVEL
+def test_float32_is_within_2e_6_of_the_sum_of_magnitudes(level):
+    for seed, channels in enumerate((3, 16, 50, 64)):
+        arguments, sizes = case(seed, channels=channels, out=20, h=37, w=41)
+        single = {name: t.float() for name, t in arguments.items()}
+        exact = functional.deform_conv2d(**{n: t.double() for n, t in single.items()}, **sizes)
+        sizes_of = {n: t.double() if n == "offset" else t.double().abs() for n, t in single.items()}
+        bound = 2e-6 * functional.deform_conv2d(**sizes_of, **sizes)
+        error = (functional.deform_conv2d(**single, **sizes).double() - exact).abs()
+        assert (error <= bound).all()
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_half_precision_is_computed_in_float32_and_rounded_once(dtype):
+    arguments, sizes = case(channels=16, out=8, h=11, w=13)
+    half = {name: t.to(dtype).requires_grad_() for name, t in arguments.items()}
+    single = {name: t.detach().float().requires_grad_() for name, t in half.items()}
+    results = [functional.deform_conv2d(**leaves, **sizes) for leaves in (half, single)]
+    assert results[0].dtype == dtype and torch.equal(results[0], results[1].to(dtype))
+    results[0].sum().backward()
+    results[1].sum().backward()
+    for name in arguments:
+        assert torch.equal(half[name].grad, single[name].grad.to(dtype))
+
+
+@pytest.mark.parametrize(("groups", "offset_groups"), [(1, 1), (2, 1), (2, 2)])
+def test_equals_onnx_runtime(groups, offset_groups):
+    onnx, runtime = pytest.importorskip("onnx"), pytest.importorskip("onnxruntime")
+    arguments, sizes = case(channels=8, groups=groups, offset_groups=offset_groups, h=9, w=14)
+    single = {name: t.float() for name, t in arguments.items()}
+    order = ("input", "weight", "offset", "bias", "mask")
+    kind = onnx.TensorProto.FLOAT
+    node = onnx.helper.make_node(
+        "DeformConv", order, ["out"], kernel_shape=[3, 3], pads=[1, 1, 1, 1], strides=[1, 1],
+        dilations=[1, 1], group=groups, offset_group=offset_groups,
     )  # fmt: skip
-    ours = functional.deform_conv2d(**arguments, **sizes)
-    theirs = torchvision.ops.deform_conv2d(**arguments, **sizes)
-    plain = functional.deform_conv2d_reference(**arguments, **sizes)
-    torch.testing.assert_close(ours, theirs, rtol=1e-11, atol=1e-11)
-    torch.testing.assert_close(ours, plain, rtol=1e-11, atol=1e-11)
+    inputs = [onnx.helper.make_tensor_value_info(n, kind, list(single[n].shape)) for n in order]
+    outputs = [onnx.helper.make_tensor_value_info("out", kind, None)]
+    model = onnx.helper.make_model(
+        onnx.helper.make_graph([node], "deform_conv", inputs, outputs),
+        opset_imports=[onnx.helper.make_opsetid("", 19)],
+    )
+    model.ir_version = 9
+    session = runtime.InferenceSession(model.SerializeToString())
+    theirs = session.run(None, {n: single[n].numpy() for n in order})[0]
+    ours = functional.deform_conv2d(**single, **sizes)
+    torch.testing.assert_close(ours, torch.from_numpy(theirs), rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.parametrize("function", ["deform_conv2d", "deform_conv2d_reference"])
@@ -82,12 +179,13 @@ def test_gradients_equal_torchvision():
         torch.testing.assert_close(grads[0][name], grads[1][name], rtol=1e-10, atol=1e-10)
 
 
-def test_the_reference_can_be_differentiated_twice():
+@pytest.mark.parametrize("function", ["deform_conv2d", "deform_conv2d_reference"])
+def test_can_be_differentiated_twice(function):
     arguments, sizes = case(h=3, w=3, batch=1, channels=2, out=2)
     tensors = [t.requires_grad_() for t in arguments.values()]
 
     def run(image, offset, weight, bias, mask):
-        return functional.deform_conv2d_reference(image, offset, weight, bias, mask=mask, **sizes)
+        return getattr(functional, function)(image, offset, weight, bias, mask=mask, **sizes)
 
     assert torch.autograd.gradgradcheck(run, tensors, atol=1e-5)
 
@@ -121,17 +219,13 @@ def test_opcheck():
     assert sizes["padding"] == 1
 
 
-@pytest.mark.parametrize("layout", ["channels_last", "sliced"])
-def test_layouts(layout):
+def test_channels_last_stays_channels_last():
     arguments, sizes = case()
-    expected = functional.deform_conv2d(**arguments, **sizes)
-    if layout == "channels_last":
-        arguments["input"] = arguments["input"].to(memory_format=torch.channels_last)
-    else:
-        wide = torch.zeros(2, 4, 7, 10, dtype=torch.float64)
-        wide[..., ::2] = arguments["input"]
-        arguments["input"] = wide[..., ::2]
-    torch.testing.assert_close(functional.deform_conv2d(**arguments, **sizes), expected)
+    arguments["input"] = arguments["input"].to(memory_format=torch.channels_last).requires_grad_()
+    out = functional.deform_conv2d(**arguments, **sizes)
+    assert out.is_contiguous(memory_format=torch.channels_last)
+    out.sum().backward()
+    assert arguments["input"].grad.is_contiguous(memory_format=torch.channels_last)
 
 
 def test_empty_batch():
@@ -140,16 +234,26 @@ def test_empty_batch():
     assert functional.deform_conv2d(**empty, **sizes).shape == (0, 6, 7, 5)
 
 
-def test_threads_do_not_change_a_bit():
-    arguments, sizes = case(batch=5)
+@pytest.mark.parametrize("reach", [1.0, 60.0])
+def test_threads_do_not_change_a_bit(reach):
+    arguments, sizes = case(batch=2, channels=20, h=61, w=53, reach=reach)
     results = []
-    for threads in (1, 2):
+    for threads in (1, 2, 3):
         torch.set_num_threads(threads)
-        leaves = {n: t.detach().clone().requires_grad_() for n, t in arguments.items()}
-        functional.deform_conv2d(**leaves, **sizes).sum().backward()
-        results.append([leaves[n].grad for n in ("input", "offset", "mask")])
+        leaves = {n: t.float().requires_grad_() for n, t in arguments.items()}
+        out = functional.deform_conv2d(**leaves, **sizes)
+        out.pow(2).sum().backward()
+        results.append([out, *(t.grad for t in leaves.values())])
     torch.set_num_threads(2)
-    assert all(torch.equal(a, b) for a, b in zip(*results, strict=True))
+    for other in results[1:]:
+        assert all(torch.equal(a, b) for a, b in zip(results[0], other, strict=True))
+
+
+def test_an_unknown_instruction_set_is_an_error():
+    with pytest.raises(
+        (ValueError, RuntimeError), match="expected scalar, baseline, avx2 or avx512"
+    ):
+        torch.ops.deeplight.set_simd_level("avx1024")
 
 
 def test_autocast_samples_in_float32():
