@@ -16,7 +16,7 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-NAMES = ("deform_conv", "mocolsk_net", "networks", "window_metrics")
+NAMES = ("deform_conv", "mocolsk_net", "networks", "tiled_prediction", "window_metrics")
 
 
 def _machine() -> dict[str, object]:

@@ -104,10 +104,17 @@ class Predictor:
         """Guides that rasters must be given for, and how many bands each has."""
         return {guide["name"]: guide["bands"] for guide in self.card["preprocessing"]["guides"]}
 
+    @property
+    def unused_guides(self) -> tuple[str, ...]:
+        """Guides that an ablation does not look at (its option `without`): they may be left out."""
+        without = self.network.options.get("without", ())
+        return tuple(name for name in self.guides if name in without)
+
     def __repr__(self) -> str:
         guides = ", ".join(
             f"{name} ({bands} band{'' if bands == 1 else 's'})"
             for name, bands in self.guides.items()
+            if name not in self.unused_guides
         )
         name = self.card.get("name") or self.network.architecture
         return f"Predictor({name}: x{self.scale}, guides: {guides or 'none'})"
@@ -145,7 +152,8 @@ class Predictor:
 
         Args:
             low_resolution: one band each; a path or several.
-            guides: a path by guide name, exactly those of :attr:`guides`.
+            guides: a path by guide name: those of :attr:`guides`, of which :attr:`unused_guides`
+                may be left out.
             out: a path for each low-resolution raster, or a folder, where a result is named
                 ``<name of its input>_x<scale>.tif``.
             align: warp guides that lie on another grid; otherwise they are refused.
@@ -262,6 +270,12 @@ def load(weights: PathLike, *, average: Sequence[PathLike] = ()) -> Predictor:
 
         return Predictor(*average_networks([weights, *as_paths(average)]))
     return Predictor(*load_network(weights))
+
+
+def scratch_folder(output: PathLike, scratch: PathLike | None = None) -> Path:
+    """Where the finished tiles of an output wait until it is whole."""
+    beside = Path(_native.scratch_folder(Path(output)))
+    return beside if scratch is None else Path(scratch) / beside.name
 
 
 def guide_pairs(guides: Mapping[str, PathLike] | None) -> list[tuple[str, Path]]:

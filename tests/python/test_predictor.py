@@ -1,5 +1,6 @@
 """``deeplight.load(...).predict(...)`` and ``deeplight predict``, on a small random network."""
 
+import hashlib
 import json
 import os
 import signal
@@ -196,7 +197,7 @@ def test_unlike_training_is_a_warning(scene, tmp_path):
     assert len(report.warnings) == 1
 
 
-def test_errors_and_cancelling_leave_nothing(scene, tmp_path):
+def test_errors_leave_nothing_and_cancelling_only_finished_tiles(scene, tmp_path):
     sr = deeplight.load(scene / "tiny.safetensors")
     out = tmp_path / "sr.tif"
     with pytest.raises(ValueError, match="out is missing"):
@@ -207,13 +208,62 @@ def test_errors_and_cancelling_leave_nothing(scene, tmp_path):
         sr.predict(scene / "gone.tif", guides_of(scene), out)
     with pytest.raises(ValueError, match=r"'additive'|not one of none, additive"):
         sr.predict(scene / "ntl.tif", guides_of(scene), out, consistency="add")
-    with pytest.raises(KeyboardInterrupt):
-        sr.predict(
-            scene / "ntl.tif", guides_of(scene), out, tile=40, progress=lambda done, total: done < 2
-        )
     with pytest.raises(ZeroDivisionError):
         sr.predict(scene / "ntl.tif", guides_of(scene), out, progress=lambda done, total: done / 0)
     assert list(tmp_path.iterdir()) == []
+    options = {"tile": 40, "progress": lambda done, total: done < 3}
+    with pytest.raises(KeyboardInterrupt, match="resume"):
+        sr.predict(scene / "ntl.tif", guides_of(scene), out, **options)
+    assert list(tmp_path.iterdir()) == [tmp_path / ".sr.tif.deeplight"]
+    with pytest.raises(ValueError, match=r"finished tiles of output .*sr\.tif.*resume"):
+        sr.predict(scene / "ntl.tif", guides_of(scene), out, tile=40)
+    with pytest.raises(ValueError, match="tile was 40, is 44"):
+        sr.predict(scene / "ntl.tif", guides_of(scene), out, tile=44, resume=True)
+    report = sr.predict(scene / "ntl.tif", guides_of(scene), out, tile=40, resume=True)
+    assert 0 < report.rasters[0].resumed < report.rasters[0].tiles == 5
+    assert list(tmp_path.iterdir()) == [out]
+    sr.predict(scene / "ntl.tif", guides_of(scene), tmp_path / "undisturbed.tif", tile=40)
+    assert out.read_bytes() == (tmp_path / "undisturbed.tif").read_bytes()
+
+
+def test_every_way_of_computing_is_one_result(scene, tmp_path):
+    sr = deeplight.load(scene / "tiny.safetensors")
+
+    def predict(name, **options):
+        options = {"tile": 24, "overwrite": True, **options}
+        sr.predict(scene / "ntl.tif", guides_of(scene), tmp_path / name, **options)
+        return read(tmp_path / name)[0]
+
+    alone = predict("alone.tif")
+    predict("ahead.tif", prefetch=3, threads=1, scratch=tmp_path)
+    assert (tmp_path / "ahead.tif").read_bytes() == (tmp_path / "alone.tif").read_bytes()
+    spread = np.abs(alone).max()
+    assert np.abs(predict("batch.tif", batch=3) - alone).max() <= 1e-5 * spread
+    half = predict("half.tif", precision="bfloat16")
+    assert 0 < np.abs(half - alone).max() <= 0.05 * spread
+    assert predict("positive.tif", non_negative=True).min() == max(alone.min(), 0)
+
+
+def test_uncertainty_is_a_second_band(scene, tmp_path):
+    sr = deeplight.load(scene / "tiny.safetensors")
+    out = tmp_path / "sr.tif"
+    sr.predict(scene / "ntl.tif", guides_of(scene), out, uncertainty=True, tile=64)
+    mean, spread = read(out)
+    sr.predict(scene / "ntl.tif", guides_of(scene), out, self_ensemble=True, overwrite=True)
+    assert np.abs(mean - read(out)[0]).max() <= 1e-5 * np.abs(mean).max()
+    assert spread.min() >= 0 and spread.max() > 1e-3
+
+
+def test_metadata_tell_what_made_the_output(scene, tmp_path):
+    sr = deeplight.load(scene / "tiny.safetensors")
+    report = sr.predict(scene / "ntl.tif", guides_of(scene), tmp_path / "sr.tif", nodata=-1)
+    with rasterio.open(tmp_path / "sr.tif") as result:
+        tags = result.tags()
+    digest = hashlib.sha256((scene / "dmo.tif").read_bytes()).hexdigest()
+    assert tags["DEEPLIGHT_GUIDE_dmo_CHECKSUM"] == f"sha256:{digest}"
+    assert float(tags["DEEPLIGHT_LIGHT_RATIO"]) == report.rasters[0].light_ratio
+    assert json.loads(tags["DEEPLIGHT_OPTIONS"])["tile"] == 256
+    assert tags["DEEPLIGHT_MODEL"] == "tiny" and len(tags["DEEPLIGHT_WEIGHTS_SHA256"]) == 64
 
 
 def run(*arguments, **options):
@@ -276,7 +326,7 @@ class TestCommandLine:
             assert name in done.stderr and done.stderr.count("\n") == 1
         assert sorted(tmp_path.iterdir()) == before
 
-    def test_ctrl_c_is_130_and_leaves_nothing(self, scene, tmp_path):
+    def test_ctrl_c_is_130_and_leaves_no_raster(self, scene, tmp_path):
         out = tmp_path / "sr.tif"
         arguments = [scene / "ntl.tif", *options_of(scene, out), "--tile=1"]
         process = subprocess.Popen(
@@ -286,12 +336,14 @@ class TestCommandLine:
             text=True,
             env={**os.environ, "OMP_NUM_THREADS": "1"},
         )
+        tiles = tmp_path / ".sr.tif.deeplight" / "tiles"
         deadline = time.monotonic() + 120
-        while not list(tmp_path.iterdir()) and time.monotonic() < deadline:
+        while not (tiles.exists() and tiles.stat().st_size) and time.monotonic() < deadline:
             time.sleep(0.02)
-        assert next(path.name for path in tmp_path.iterdir()).endswith(".part.tif")
         process.send_signal(signal.SIGINT)
         stdout, stderr = process.communicate(timeout=120)
         assert process.returncode == 130, stderr
-        assert stderr == "deeplight: error: interrupted\n" and stdout == ""
-        assert list(tmp_path.iterdir()) == []
+        kept, error = stderr.splitlines()
+        assert "are kept; the same command with --resume goes on" in kept
+        assert error == "deeplight: error: interrupted" and stdout == ""
+        assert list(tmp_path.iterdir()) == [tmp_path / ".sr.tif.deeplight"]

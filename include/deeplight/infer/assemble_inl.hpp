@@ -4,6 +4,8 @@
 
 #include <algorithm>
 #include <cmath>
+#include <functional>
+#include <limits>
 #include <map>
 #include <memory>
 #include <vector>
@@ -130,7 +132,9 @@ inline void gather(const TileIndex& tiles, const TileGeometry& geometry, const T
 }
 
 /// Writes the raster; nothing stands under its name until it is whole.
-inline void assemble(const TileIndex& tiles, const TileGeometry& geometry, RasterSink& sink) {
+/// @param tick  called often; an exception of it ends the work
+inline void assemble(const TileIndex& tiles, const TileGeometry& geometry, RasterSink& sink,
+                     const std::function<void()>& tick) {
   const TilePlan plan = geometry.plan();
   const std::int64_t rows = geometry.rows * geometry.scale;
   const std::int64_t columns = geometry.columns * geometry.scale;
@@ -138,6 +142,7 @@ inline void assemble(const TileIndex& tiles, const TileGeometry& geometry, Raste
   constexpr std::int64_t wide = 4096;
   const std::int64_t stride = std::max<std::int64_t>(wide / step, 1) * step;
   for (std::int64_t row = 0; row < rows; row += step) {
+    tick();
     for (std::int64_t column = 0; column < columns; column += stride) {
       const Window window{row, column, std::min(step, rows - row),
                           std::min(stride, columns - column)};

@@ -62,8 +62,8 @@ struct PredictRequest {
   /// Folder for finished tiles; absent: a hidden one beside each output. Needs room for the
   /// uncompressed output.
   std::optional<std::filesystem::path> scratch{};
-  /// Called in the calling thread with tiles done and in all, before the first and after each;
-  /// false cancels.
+  /// Called in the calling thread with tiles done and in all, before the first, after each, and
+  /// while the output is encoded; false cancels.
   std::function<bool(std::int64_t done, std::int64_t total)> progress{};
 };
 

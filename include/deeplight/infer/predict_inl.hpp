@@ -201,7 +201,7 @@ inline std::int64_t tiles_of(const TileGeometry& geometry) {
 inline RasterReport finish_raster(const Card& card, const PredictRequest& request,
                                   const PredictJob& job, const LightSummary& light,
                                   const Json& description, const TileIndex& tiles,
-                                  std::vector<std::string>& warnings) {
+                                  Progress& progress, std::vector<std::string>& warnings) {
   const auto geometry = description.at("geometry").get<TileGeometry>();
   const TileRecord total = total_of(tiles, tiles_of(geometry));
   RasterReport report = report_of(job, geometry, light, total);
@@ -213,7 +213,7 @@ inline RasterReport finish_raster(const Card& card, const PredictRequest& reques
   const auto sink = sinks().at(sink_format(job.output, request.format))(
       job.output, job.low_resolution.grid().refined(geometry.scale), geometry.bands,
       output_options(card, request, job, description, report));
-  assemble(tiles, geometry, *sink);
+  assemble(tiles, geometry, *sink, [&] { progress.advance(0); });
   return report;
 }
 
@@ -230,13 +230,13 @@ inline RasterReport predict_raster(Run& run, std::size_t index, Progress& progre
                                                       : TileStore::Existing::refuse));
   check_writable(job.output, run.request.overwrite);  // again: the lock may have been waited for
   const std::int64_t resumed = store->size();
-  progress.advance(resumed);
+  if (resumed > 0) progress.advance(resumed);
   run_tiles(work, run.network, run.description().devices, run.request, work.groups(), *store,
             [&](std::int64_t tiles) { progress.advance(tiles); });
   TileIndex tiles;
   tiles.add(*store);
   RasterReport report = finish_raster(run.card, run.request, job, run.checked.light[index],
-                                      description, tiles, run.checked.warnings);
+                                      description, tiles, progress, run.checked.warnings);
   store.done();
   store->remove();
   report.resumed = resumed;

@@ -160,10 +160,12 @@ DEEPLIGHT_INLINE PredictReport merge_shards(const Card& card, const PredictReque
     }
     const OwnerLock lock(folder / "lock", concat("output '", job.output.string(), "'"));
     check_writable(job.output, request.overwrite);
+    detail::Progress progress(request, plans[index].tiles);
     RasterReport raster = detail::finish_raster(card, request, job, checked.light[index], planned,
-                                                tiles, checked.warnings);
+                                                tiles, progress, checked.warnings);
     for (TileStore& store : stores) store.remove();
-    std::filesystem::remove_all(folder, error);
+    std::filesystem::remove(folder / "lock", error);
+    std::filesystem::remove(folder, error);
     raster.seconds =
         std::chrono::duration<double>(std::chrono::steady_clock::now() - began).count();
     report.rasters.push_back(raster);

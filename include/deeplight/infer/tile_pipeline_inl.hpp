@@ -16,6 +16,18 @@
 
 namespace deeplight::detail {
 
+/// Does something when a scope ends, however it ends.
+class Finally {
+ public:
+  explicit Finally(std::function<void()> work) : work_(std::move(work)) {}
+  ~Finally() { work_(); }
+  Finally(const Finally&) = delete;
+  Finally& operator=(const Finally&) = delete;
+
+ private:
+  std::function<void()> work_;
+};
+
 /// The same network with the same weights elsewhere.
 inline std::shared_ptr<Network> replica(const Network& network, c10::Device device) {
   const at::NoGradGuard no_gradients;
@@ -69,7 +81,8 @@ inline void run_tiles(TileWork& work, Network& network, const std::vector<c10::D
   BoundedQueue<char> places(devices.size() * (lookahead + 1));
   BoundedQueue<std::vector<ComputedTile>> computed(2 * devices.size());
   BoundedQueue<std::int64_t> finished(missing.size());
-  Crew crew({&prepared, &places, &computed, &finished});
+  // `computed` is not among them: what is computed is stored, also when the work ends early.
+  Crew crew({&prepared, &places, &finished});
 
   crew.start([&] {
     const at::NoGradGuard no_gradients;
@@ -80,15 +93,26 @@ inline void run_tiles(TileWork& work, Network& network, const std::vector<c10::D
   });
   crew.start([&] {
     const at::NoGradGuard no_gradients;
-    while (const auto tiles = computed.pop()) {
-      for (const ComputedTile& tile : *tiles) {
-        if (store.find(tile.index) != nullptr) continue;
-        const FinishedTile done = work.finish(tile);
-        store.append(done.record, done.values);
+    try {
+      while (const auto tiles = computed.pop()) {
+        for (const ComputedTile& tile : *tiles) {
+          if (store.find(tile.index) != nullptr) continue;
+          const FinishedTile done = work.finish(tile);
+          store.append(done.record, done.values);
+        }
       }
+    } catch (...) {
+      computed.cancel();
+      throw;
     }
   });
+  std::atomic<std::size_t> working{devices.size()};
   const auto compute = [&](std::size_t device, const std::function<void(std::int64_t)>& report) {
+    const Finally ended([&] {
+      if (--working > 0) return;
+      computed.close();
+      finished.close();
+    });
     while (auto group = prepared.pop()) {
       std::vector<ComputedTile> tiles = work.compute(network_on(device), *group, devices[device]);
       group.reset();
@@ -99,26 +123,17 @@ inline void run_tiles(TileWork& work, Network& network, const std::vector<c10::D
     }
   };
   if (devices.size() == 1) {
-    crew.work([&] {
-      compute(0, after_tiles);
-      computed.close();
-    });
+    crew.work([&] { compute(0, after_tiles); });
   } else {
-    std::atomic<std::size_t> working{devices.size()};
     for (std::size_t device = 0; device < devices.size(); ++device) {
       crew.start([&, device] {
         const at::NoGradGuard no_gradients;
         compute(device, [&](std::int64_t tiles) { finished.push(tiles); });
-        if (--working > 0) return;
-        computed.close();
-        finished.close();
       });
     }
     crew.work([&] {
       while (const auto tiles = finished.pop()) after_tiles(*tiles);
     });
-    crew.finish();
-    return;
   }
   crew.finish();
 }

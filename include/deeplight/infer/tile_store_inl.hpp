@@ -80,6 +80,7 @@ struct TileStore::State {
   RawFile journal;
   std::map<std::int64_t, TileRecord> records;
   std::vector<TileRecord> pending;
+  std::uint64_t recorded = 0;     // whole records in the journal, bytes
   std::uint64_t end = 0;          // of the tiles, bytes
   std::uint64_t uncommitted = 0;  // bytes
   std::chrono::steady_clock::time_point committed = std::chrono::steady_clock::now();
@@ -158,6 +159,7 @@ DEEPLIGHT_INLINE TileStore::TileStore(const std::filesystem::path& folder, const
     state.end = std::max(state.end, record.offset + record.bytes);
   }
   state.tiles.truncate(state.end);
+  state.recorded = good.size() * sizeof(TileRecord);
 }
 
 DEEPLIGHT_INLINE TileStore TileStore::open(const std::filesystem::path& folder) {
@@ -226,8 +228,11 @@ DEEPLIGHT_INLINE void TileStore::commit() {
   State& state = *state_;
   if (!state.pending.empty()) {
     state.tiles.flush();
-    state.journal.write(state.journal.size(), std::as_bytes(std::span(state.pending)));
+    const std::span<const std::byte> bytes = std::as_bytes(std::span(state.pending));
+    // Not at the file's end: a full disk may have left half a record there.
+    state.journal.write(state.recorded, bytes);
     state.journal.flush();
+    state.recorded += bytes.size();
     state.pending.clear();
   }
   state.uncommitted = 0;
@@ -253,7 +258,12 @@ DEEPLIGHT_INLINE void TileStore::remove() {
   std::filesystem::path aside = state_->folder;
   aside += concat(".", std::random_device{}(), ".removed");
   std::filesystem::rename(state_->folder, aside, error);
-  std::filesystem::remove_all(error ? state_->folder : aside, error);
+  if (error) aside = state_->folder;
+  // One by one: PyTorch's libraries export a std::filesystem::remove_all of their own that crashes.
+  for (const char* name : {"job.json", "journal", "tiles", "lock"}) {
+    std::filesystem::remove(aside / name, error);
+  }
+  std::filesystem::remove(aside, error);
 }
 
 }  // namespace deeplight

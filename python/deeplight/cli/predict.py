@@ -80,28 +80,30 @@ def predict(
     from deeplight.predictor import load
 
     predictor = load(path, average=others)
-    options.check_guides(guides, predictor.guides)
-    result = predictor.predict(
-        low_resolution,
-        guides,
-        output,
-        align=align,
-        tile=tile,
-        consistency=consistency,
-        non_negative=non_negative,
-        self_ensemble=self_ensemble,
-        uncertainty=uncertainty,
-        nodata=nodata,
-        overwrite=overwrite,
-        resume=resume,
-        compression=compression,
-        format=format,
-        precision=precision,
-        batch=batch,
-        prefetch=prefetch,
-        threads=threads,
-        devices=device or (),
-        scratch=scratch,
-        progress=not quiet,
-    )
+    options.check_guides(guides, predictor.guides, predictor.unused_guides)
+    outputs = predictor.outputs(low_resolution, output)
+    with options.says_how_to_resume(outputs, scratch):
+        result = predictor.predict(
+            low_resolution,
+            guides,
+            outputs,
+            align=align,
+            tile=tile,
+            consistency=consistency,
+            non_negative=non_negative,
+            self_ensemble=self_ensemble,
+            uncertainty=uncertainty,
+            nodata=nodata,
+            overwrite=overwrite,
+            resume=resume,
+            compression=compression,
+            format=format,
+            precision=precision,
+            batch=batch,
+            prefetch=prefetch,
+            threads=threads,
+            devices=device or (),
+            scratch=scratch,
+            progress=not quiet,
+        )
     typer.echo(json.dumps(result.as_dict(), indent=2) if as_json else str(result))

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import contextlib
+import sys
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -111,10 +113,12 @@ def parse_guides(values: list[str]) -> dict[str, Path]:
     return guides
 
 
-def check_guides(guides: Mapping[str, Path], known: Mapping[str, int]) -> None:
-    """Raises WrongUseError unless exactly the `known` guides are given."""
+def check_guides(
+    guides: Mapping[str, Path], known: Mapping[str, int], unused: Collection[str] = ()
+) -> None:
+    """Raises WrongUseError unless the `known` guides are given; `unused` ones may be left out."""
     unknown = [name for name in guides if name not in known]
-    missing = [name for name in known if name not in guides]
+    missing = [name for name in known if name not in guides and name not in unused]
     if not unknown and not missing:
         return
     parts = [f"guide '{name}' is not known" for name in unknown]
@@ -134,3 +138,18 @@ def check_folder(low_resolution: list[Path], output: Path) -> None:
         raise WrongUseError(
             f"{len(low_resolution)} inputs need a folder as output; '{output}' is none"
         )
+
+
+@contextlib.contextmanager
+def says_how_to_resume(outputs: Sequence[Path], scratch: Path | None) -> Iterator[None]:
+    """A sentence on standard error when the enclosed work ends early and left finished tiles."""
+    try:
+        yield
+    except BaseException:
+        from deeplight.predictor import scratch_folder
+
+        kept = [path for path in outputs if scratch_folder(path, scratch).exists()]
+        if kept:
+            text = f"finished tiles of '{kept[0]}' are kept; the same command with --resume goes on"
+            print(f"deeplight: {text}", file=sys.stderr)
+        raise

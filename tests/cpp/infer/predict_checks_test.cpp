@@ -4,7 +4,7 @@
 using namespace deeplight;
 using namespace deeplight::test;
 
-TEST_CASE("predict: cancelling leaves no file; progress counts every tile") {
+TEST_CASE("predict: cancelling leaves no raster; progress counts every tile") {
   Scene scene;
   std::vector<std::int64_t> seen;
   PredictRequest request = scene.request();
@@ -15,17 +15,25 @@ TEST_CASE("predict: cancelling leaves no file; progress counts every tile") {
     return true;
   };
   predict(scene.network, scene.card, request);
+  seen.erase(std::unique(seen.begin(), seen.end()), seen.end());  // encoding reports the last again
   CHECK(seen == std::vector<std::int64_t>{0, 1, 2, 3, 4, 5, 6});
   std::filesystem::remove(scene.folder / "sr.tif");
+  const std::size_t before = scene.folder.files();
   for (const std::int64_t stop : {0, 1, 5, 6}) {
     request.progress = [&](std::int64_t done, std::int64_t) { return done < stop; };
-    CHECK(contains(scene.refusal<Cancelled>(request), "of 6 tiles"));
+    const std::string text =
+        message_of<Cancelled>([&] { predict(scene.network, scene.card, request); });
+    CHECK(contains(text, concat("cancelled after ", stop, " of 6 tiles")));
+    CHECK_FALSE(std::filesystem::exists(scene.folder / "sr.tif"));
+    CHECK(scene.folder.files() == before + (stop == 0 ? 0 : 1));  // the finished tiles
   }
   request.progress = [&](std::int64_t done, std::int64_t) -> bool {
     if (done == 2) throw std::runtime_error("from the callback");
     return true;
   };
-  CHECK(scene.refusal<std::runtime_error>(request) == "from the callback");
+  CHECK(message_of<std::runtime_error>([&] { predict(scene.network, scene.card, request); }) ==
+        "from the callback");
+  CHECK_FALSE(std::filesystem::exists(scene.folder / "sr.tif"));
 }
 
 TEST_CASE("predict: one clear error before work begins, and no file") {

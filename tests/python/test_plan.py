@@ -1,0 +1,135 @@
+"""Plans, shards, merging, and processes that are killed: the bytes of one undisturbed run."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+import deeplight
+from deeplight import plan as plans
+
+pytestmark = pytest.mark.skipif(not deeplight._native.has_raster, reason="built without GDAL")
+
+rasterio = pytest.importorskip("rasterio")
+
+from test_predictor import GUIDES, guides_of, options_of, scene  # noqa: E402, F401
+
+OPTIONS = {"tile": 40, "consistency": "multiplicative"}
+
+
+@pytest.fixture
+def undisturbed(scene, tmp_path):  # noqa: F811
+    out = tmp_path / "undisturbed.tif"
+    sr = deeplight.load(scene / "tiny.safetensors")
+    sr.predict(scene / "ntl.tif", guides_of(scene), out, **OPTIONS)
+    return out.read_bytes()
+
+
+def make(scene, out, **options):  # noqa: F811
+    return plans.make_plan(
+        scene / "tiny.safetensors", scene / "ntl.tif", guides_of(scene), out, **OPTIONS, **options
+    )
+
+
+def test_shards_merge_to_the_bytes_of_one_run(scene, tmp_path, undisturbed):  # noqa: F811
+    out = tmp_path / "sr.tif"
+    path = make(scene, out).save(tmp_path / "plan.json")
+    plan = plans.load_plan(path)
+    assert plan.tiles == 5 and plan.jobs[0]["groups"] == 5
+    assert len(plan.jobs[0]["digest"]) == 64
+    with pytest.raises(ValueError, match="5 of 5 tiles are missing"):
+        plans.merge(plan)
+    predictor = plan.load_weights()
+    reports = [plans.run_shard(plan, index, 3, predictor=predictor) for index in (2, 0)]
+    assert sum(report.rasters[0].tiles for report in reports) == 3
+    with pytest.raises(ValueError, match="2 of 5 tiles are missing, the first is 1"):
+        plans.merge(plan)
+    again = plans.run_shard(plan, 0, 3, predictor=predictor).rasters[0]
+    assert again.resumed == again.tiles == 1
+    plans.run_shard(plan, 1, 3, predictor=predictor)
+    report = plans.merge(plan)
+    assert report.rasters[0].light_ratio == pytest.approx(1, abs=1e-5)
+    assert out.read_bytes() == undisturbed
+    names = sorted(entry.name for entry in tmp_path.iterdir())
+    assert names == ["plan.json", "sr.tif", "undisturbed.tif"]
+
+
+def test_what_changed_since_the_plan_is_named(scene, tmp_path):  # noqa: F811
+    plan = make(scene, tmp_path / "sr.tif")
+    other = plans.Plan(**{**plan.__dict__, "options": {**plan.options, "tile": 44}})
+    with pytest.raises(ValueError, match="tile was 40, is 44"):
+        plans.run_shard(other, 0, 2)
+    swapped = {**plan.__dict__, "low_resolution": [str(scene / "feb.tif")]}
+    with pytest.raises(ValueError, match=r"low_resolution .*was .*, is "):
+        plans.run_shard(plans.Plan(**swapped), 0, 2)
+    with pytest.raises(ValueError, match=r"shard 2 of 2"):
+        plans.run_shard(plan, 2, 2)
+    with pytest.raises(TypeError, match="a plan does not take prefetch"):
+        make(scene, tmp_path / "sr.tif", prefetch=2)
+    for text in ("", "[]", "{}", '{"format": "deeplight-plan-1", "x": 1}'):
+        (tmp_path / "bad.json").write_text(text)
+        with pytest.raises(ValueError, match=r"bad\.json' is not a plan"):
+            plans.load_plan(tmp_path / "bad.json")
+
+
+def command(*arguments):
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    line = [sys.executable, "-m", "deeplight", *map(str, arguments)]
+    return subprocess.Popen(
+        line, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
+    )
+
+
+def finish(process):
+    stdout, stderr = process.communicate(timeout=300)
+    assert process.returncode == 0, stderr
+    return stdout
+
+
+def test_command_line(scene, tmp_path, undisturbed):  # noqa: F811
+    out, path = tmp_path / "sr.tif", tmp_path / "plan.json"
+    guides = [f"--guide={name}={scene / name}.tif" for name in GUIDES]
+    made = finish(
+        command("plan", scene / "ntl.tif", *guides, "-w", scene / "tiny.safetensors", "-r", out,
+                "-o", path, "--tile=40", "--consistency=multiplicative", "--json")
+    )  # fmt: skip
+    assert json.loads(made)["tiles"] == 5
+    shards = [command("run", path, "--shard", f"{index}/2", "--json") for index in range(2)]
+    assert sum(json.loads(finish(shard))["rasters"][0]["tiles"] for shard in shards) == 5
+    assert str(out) in finish(command("merge", path))
+    assert out.read_bytes() == undisturbed
+    wrong = command("run", path, "--shard", "2/2")
+    assert "--shard must be I/N" in wrong.communicate()[1] and wrong.returncode == 2
+
+
+def test_killed_again_and_again(scene, tmp_path):  # noqa: F811
+    """SIGKILL while tiles are being written; resumed, it gives the bytes of an undisturbed run.
+
+    DEEPLIGHT_KILLS sets how often; scripts of the soak do it a thousand times.
+    """
+    kills = int(os.environ.get("DEEPLIGHT_KILLS", "2"))
+    out = tmp_path / "sr.tif"
+    arguments = ["predict", scene / "ntl.tif", *options_of(scene, out), "--tile=4", "--resume"]
+    tiles = tmp_path / ".sr.tif.deeplight" / "tiles"
+    before = 0
+    for _ in range(kills):
+        process = command(*arguments)
+        deadline = time.monotonic() + 120
+        while process.poll() is None and time.monotonic() < deadline:
+            if tiles.exists() and tiles.stat().st_size > before + 20_000:
+                break
+            time.sleep(0.01)
+        process.send_signal(signal.SIGKILL)
+        process.communicate()
+        assert not out.exists()
+        before = tiles.stat().st_size
+    report = json.loads(finish(command(*arguments, "--json")))["rasters"][0]
+    sr = deeplight.load(scene / "tiny.safetensors")
+    sr.predict(scene / "ntl.tif", guides_of(scene), tmp_path / "whole.tif", tile=4)
+    assert out.read_bytes() == (tmp_path / "whole.tif").read_bytes()
+    assert report["tiles"] == 176
+    assert not (tmp_path / ".sr.tif.deeplight").exists()
