@@ -36,11 +36,15 @@ class ChannelAttentionImpl : public torch::nn::Module {
   }
 
   at::Tensor forward(const at::Tensor& features, const PooledScope& scope = {}) {
-    const auto gate = scope.value("gate", [&] {
+    return features * gate(features, scope);
+  }
+
+  /// What the features are multiplied by, [B, width, 1, 1].
+  at::Tensor gate(const at::Tensor& features, const PooledScope& scope = {}) {
+    return scope.value("gate", [&] {
       const auto hidden = at::relu(squeeze_->forward(features.mean({2, 3}, /*keepdim=*/true)));
       return at::sigmoid(expand_->forward(hidden));
     });
-    return features * gate;
   }
 
   /// Zero: with the gate given, the part is local.

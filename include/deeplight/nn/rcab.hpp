@@ -34,8 +34,10 @@ class RCABImpl : public torch::nn::Module {
   }
 
   at::Tensor forward(const at::Tensor& features, const PooledScope& scope = {}) {
-    const auto local = conv1_->forward(at::leaky_relu(conv0_->forward(features), 0.2));
-    return features + attention_(local, scope.of("attention"));
+    // In place, so that one map less is kept for the backward pass.
+    auto hidden = conv0_->forward(features);
+    const auto local = conv1_->forward(at::leaky_relu_(hidden, 0.2));
+    return at::addcmul(features, local, attention_->gate(local, scope.of("attention")));
   }
 
   static double margin() { return 2; }
