@@ -8,18 +8,19 @@ table owes anything to the pixels it was judged on.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from deeplight import _native, baselines, metrics
-from deeplight.score_table import COLUMNS, ScoreTable, columns_of, score
+from deeplight.score_table import COLUMNS, Extras, ScoreTable, columns_of, score
 
 __all__ = [
     "COLUMNS",
     "Comparison",
+    "Extras",
     "Image",
     "check_same_extent",
     "compare",
@@ -103,6 +104,8 @@ def compare(
     lit_threshold: float = 0.0,
     window: tuple[int, int, int, int] | None = None,
     everything: bool = False,
+    extras: Extras | None = None,
+    zones: torch.Tensor | None = None,
 ) -> Comparison:
     """Scores candidates, and the bicubic baselines, over the pixels that all of them have.
 
@@ -116,6 +119,8 @@ def compare(
         window: (row, column, rows, columns) of the truth to score; the whole when None. Baselines
             are computed before cropping.
         everything: all of ``COLUMNS`` instead of those that matter most.
+        extras: a saturation level, bins of brightness, a model of NIQE: columns after the others.
+        zones: labels of cities on the truth's grid, integers, 0 for none; adds their regression.
 
     Raises:
         ValueError: sizes do not fit, or the window leaves the truth.
@@ -147,6 +152,8 @@ def compare(
             raise ValueError(f"the window {window} leaves the truth of {rows}x{columns}")
         truth = truth.cropped(window)
         images = {name: image.cropped(window) for name, image in images.items()}
+        if zones is not None:
+            zones = zones[row : row + height, column : column + width]
         if low is not None and factor is not None:
             low = low.cropped(tuple(value // factor for value in window))  # type: ignore[arg-type]
 
@@ -163,7 +170,7 @@ def compare(
         notes.append(_range_note(peak, data_range))
     if not valid.any():
         raise ValueError("no pixel is valid in the truth and in every candidate")
-    shown = columns_of(everything)
+    shown = columns_of(everything, replace(extras or Extras(), zones=zones is not None))
     table = {
         name: score(
             image.values,
@@ -173,6 +180,7 @@ def compare(
             lit_threshold=lit_threshold,
             scale=factor,
             columns=shown,
+            zones=zones,
         )
         for name, image in images.items()
     }
@@ -203,6 +211,8 @@ def compare_files(
     lit_threshold: float = 0.0,
     window: tuple[int, int, int, int] | None = None,
     everything: bool = False,
+    extras: Extras | None = None,
+    zones: str | Path | None = None,
     error_map: str | Path | None = None,
     progress: Callable[[int, int], bool | None] | None = None,
 ) -> ScoreTable:
@@ -217,6 +227,9 @@ def compare_files(
         lit_threshold: lit pixels are those with truth above it.
         window: (row, column, rows, columns) of the truth to score; the whole when None.
         everything: all of ``COLUMNS`` instead of those that matter most.
+        extras: see :func:`compare`.
+        zones: a raster of labels on the truth's grid, or polygons (GeoJSON, GeoPackage, shapefile,
+            FlatGeobuf): cities whose sums of lights are compared.
         error_map: raster to write, first candidate - truth; replaced where it exists.
         progress: called with rows done and in all; False cancels.
 
@@ -224,6 +237,7 @@ def compare_files(
         OSError: a file is missing, or the error map cannot be written.
         ValueError: rasters on different grids, a damaged file, no valid pixel.
     """
+    more = replace(extras or Extras(), zones=zones is not None)
     result = _native.score_rasters(
         truth,
         list(candidates.items()),
@@ -234,9 +248,13 @@ def compare_files(
         window=window,
         everything=everything,
         error_map=error_map,
+        zones=zones,
+        saturation=more.saturation,
+        brightness_edges=list(more.edges),
+        niqe_model=more.niqe_model,
         progress=progress,
     )
-    columns = columns_of(everything)
+    columns = columns_of(everything, more)
     notes = [_missing_note(r["name"], r["missing"]) for r in result["rasters"] if r["missing"]]
     if result["truth_maximum"] > data_range:
         notes.append(_range_note(result["truth_maximum"], data_range))

@@ -64,6 +64,7 @@ def best_of(column: Column, values: Sequence[float]) -> list[bool]:
         "low": lambda value: value,
         "one": lambda value: abs(value - 1),
         "zero": abs,
+        "none": lambda value: 0,
     }[column.best]
     shown = [math.inf if math.isnan(v) else cost(round(v, column.digits)) for v in values]
     least = min(shown, default=math.inf)

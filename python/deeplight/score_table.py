@@ -6,19 +6,21 @@ and in every candidate. A lit score is over the pixels whose truth is above the 
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any
 
 import torch
 
 from deeplight import metrics
-from deeplight._native import metrics as _scores
 
 __all__ = [
     "COLUMNS",
     "Column",
+    "Extras",
     "Pair",
     "ScoreTable",
     "columns_of",
@@ -39,6 +41,7 @@ class Pair:
     data_range: float
     lit_threshold: float = 0.0
     scale: int | None = None  #: fine pixels per low-resolution pixel, where that is known
+    zones: torch.Tensor | None = None  #: labels of zones, integers; 0: none
 
     @property
     def valid_lit(self) -> torch.Tensor:
@@ -53,9 +56,9 @@ class Column:
     key: str  #: in JSON and CSV
     label: str  #: of the table
     digits: int
-    group: str  #: "all pixels", "lit pixels" or "light"
+    group: str  #: "all pixels", "lit pixels", "light", ...
     compute: Callable[[Pair], Any]
-    best: str = "high"  #: "high", "low", "one", "zero"
+    best: str = "high"  #: "high", "low", "one", "zero" or "none"
     shown: bool = True  #: without --all
 
     def text(self, value: float) -> str:
@@ -101,7 +104,7 @@ def _uiqi(lit: bool = False) -> Callable[[Pair], Any]:
         if min(pair.truth.shape[-2:]) < 8:
             return math.nan
         where = pair.lit if lit else None
-        return _scores.uiqi(pair.prediction, pair.truth, mask=pair.valid, where=where)
+        return metrics.uiqi(pair.prediction, pair.truth, mask=pair.valid, where=where)
 
     return compute
 
@@ -109,7 +112,7 @@ def _uiqi(lit: bool = False) -> Callable[[Pair], Any]:
 def _image_sam(lit: bool = False) -> Callable[[Pair], Any]:
     def compute(pair: Pair) -> Any:
         mask = pair.valid_lit if lit else pair.valid
-        return _scores.sam(pair.prediction, pair.truth, vectors="image", mask=mask)
+        return metrics.sam(pair.prediction, pair.truth, vectors="image", mask=mask)
 
     return compute
 
@@ -117,7 +120,45 @@ def _image_sam(lit: bool = False) -> Callable[[Pair], Any]:
 def _ergas(pair: Pair) -> Any:
     if pair.scale is None:
         return math.nan
-    return _scores.ergas(pair.prediction, pair.truth, ratio=1 / pair.scale, mask=pair.valid)
+    return metrics.ergas(pair.prediction, pair.truth, ratio=1 / pair.scale, mask=pair.valid)
+
+
+def _ms_ssim(pair: Pair) -> Any:
+    if min(pair.truth.shape[-2:]) < 176:
+        return math.nan
+    return metrics.ms_ssim(pair.prediction, pair.truth, data_range=pair.data_range, mask=pair.valid)
+
+
+def _gradient(lit: bool = False) -> Callable[[Pair], Any]:
+    def compute(pair: Pair) -> Any:
+        where = pair.lit if lit else None
+        return metrics.gradient_error(pair.prediction, pair.truth, mask=pair.valid, where=where)
+
+    return compute
+
+
+def _spectral(pair: Pair) -> Any:
+    if min(pair.truth.shape[-2:]) < 64:
+        return math.nan
+    return metrics.spectral_error(pair.prediction, pair.truth, mask=pair.valid, statistic="log")
+
+
+def _piqe(lit: bool = False) -> Callable[[Pair], Any]:
+    def compute(pair: Pair) -> Any:
+        where = pair.lit if lit else None
+        return metrics.piqe(
+            pair.prediction,
+            stretch="range",
+            data_range=pair.data_range,
+            mask=pair.valid,
+            where=where,
+        )
+
+    return compute
+
+
+def _entropy(pair: Pair) -> Any:
+    return metrics.entropy(pair.prediction, data_range=pair.data_range, mask=pair.valid)
 
 
 def _lit_share(function: Callable[..., Any]) -> Callable[[Pair], Any]:
@@ -132,41 +173,130 @@ def _more(key: str, label: str, digits: int, group: str, compute: Any, best: str
 
 
 _ALL, _LIT, _LIGHT = "all pixels", "lit pixels", "light"
+_ALONE, _CORES, _CITIES = "without the truth", "saturated cores", "cities"
 
 #: Every score, in the order of the table. A new one is one more entry here and, to be streamed, in
 #: infer/raster_scores_inl.hpp.
 COLUMNS = (
     Column("psnr", "PSNR", 2, _ALL, _ranged(metrics.psnr)),
     Column("ssim", "SSIM", 4, _ALL, _windowed(metrics.ssim, 11)),
+    _more("ms_ssim", "MS-SSIM", 4, _ALL, _ms_ssim, "high"),
     _more("uiqi", "UIQI", 4, _ALL, _uiqi(), "high"),
+    _more("gradient", "gradient error", 3, _ALL, _gradient(), "low"),
+    _more("spectral", "spectral error, dB", 2, _ALL, _spectral, "low"),
     Column("rmse", "RMSE", 3, _ALL, _plain(metrics.rmse), "low"),
-    _more("mae", "MAE", 3, _ALL, _plain(_scores.mae), "low"),
-    _more("bias", "bias", 3, _ALL, _plain(_scores.bias), "zero"),
-    _more("rsd", "RSD", 4, _ALL, _plain(_scores.rsd), "low"),
-    _more("r2", "R2", 4, _ALL, _plain(_scores.r2), "high"),
+    _more("mae", "MAE", 3, _ALL, _plain(metrics.mae), "low"),
+    _more("bias", "bias", 3, _ALL, _plain(metrics.bias), "zero"),
+    _more("rsd", "RSD", 4, _ALL, _plain(metrics.rsd), "low"),
+    _more("r2", "R2", 4, _ALL, _plain(metrics.r2), "high"),
     Column("cc", "CC", 4, _ALL, _plain(metrics.cc)),
     _more("sam", "SAM (image)", 4, _ALL, _image_sam(), "low"),
     _more("ergas", "ERGAS", 3, _ALL, _ergas, "low"),
     Column("light", "light", 3, _LIGHT, _plain(metrics.total_light_ratio), "one"),
-    _more("lit_precision", "lit precision", 4, _LIGHT, _lit_share(_scores.lit_precision), "high"),
-    _more("lit_recall", "lit recall", 4, _LIGHT, _lit_share(_scores.lit_recall), "high"),
-    _more("lit_f1", "lit F1", 4, _LIGHT, _lit_share(_scores.lit_f1), "high"),
+    _more("lit_precision", "lit precision", 4, _LIGHT, _lit_share(metrics.lit_precision), "high"),
+    _more("lit_recall", "lit recall", 4, _LIGHT, _lit_share(metrics.lit_recall), "high"),
+    _more("lit_f1", "lit F1", 4, _LIGHT, _lit_share(metrics.lit_f1), "high"),
     Column("lit_psnr", "lit PSNR", 2, _LIT, _ranged(metrics.psnr, lit=True)),
     Column("lit_ssim", "lit SSIM", 4, _LIT, _windowed(metrics.ssim, 11, lit=True)),
     _more("lit_uiqi", "lit UIQI", 4, _LIT, _uiqi(lit=True), "high"),
+    _more("lit_gradient", "lit gradient error", 3, _LIT, _gradient(lit=True), "low"),
     Column("lit_rmse", "lit RMSE", 3, _LIT, _plain(metrics.rmse, lit=True), "low"),
-    _more("lit_mae", "lit MAE", 3, _LIT, _plain(_scores.mae, lit=True), "low"),
-    _more("lit_bias", "lit bias", 3, _LIT, _plain(_scores.bias, lit=True), "zero"),
-    _more("lit_rsd", "lit RSD", 4, _LIT, _plain(_scores.rsd, lit=True), "low"),
-    _more("lit_r2", "lit R2", 4, _LIT, _plain(_scores.r2, lit=True), "high"),
+    _more("lit_mae", "lit MAE", 3, _LIT, _plain(metrics.mae, lit=True), "low"),
+    _more("lit_bias", "lit bias", 3, _LIT, _plain(metrics.bias, lit=True), "zero"),
+    _more("lit_rsd", "lit RSD", 4, _LIT, _plain(metrics.rsd, lit=True), "low"),
+    _more("lit_r2", "lit R2", 4, _LIT, _plain(metrics.r2, lit=True), "high"),
     Column("lit_cc", "lit CC", 4, _LIT, _plain(metrics.cc, lit=True)),
     _more("lit_sam", "lit SAM (image)", 4, _LIT, _image_sam(lit=True), "low"),
+    _more("piqe", "PIQE", 2, _ALONE, _piqe(), "low"),
+    _more("lit_piqe", "lit PIQE", 2, _ALONE, _piqe(lit=True), "low"),
+    _more("entropy", "entropy, bits", 3, _ALONE, _entropy, "none"),
 )
 
 
-def columns_of(everything: bool = False) -> tuple[Column, ...]:
-    """The columns of a table: those that matter most, or all."""
-    return tuple(column for column in COLUMNS if everything or column.shown)
+@dataclass(frozen=True)
+class Extras:
+    """Scores that need something of the user's."""
+
+    saturation: float | None = None  #: level at which the coarse sensor stopped counting
+    edges: tuple[float, ...] = ()  #: of bins of brightness, ascending
+    zones: bool = False  #: whether there are zones
+    niqe_model: Any = None  #: of ``metrics.fit_niqe``
+
+
+def _niqe(model: Any) -> Callable[[Pair], Any]:
+    side = json.loads(model.options())["block_size"]
+
+    def compute(pair: Pair) -> Any:
+        if min(pair.truth.shape[-2:]) < side:
+            return math.nan
+        return metrics.niqe(pair.prediction, model=model, mask=pair.valid)
+
+    return compute
+
+
+def _core(saturation: float, statistic: str) -> Callable[[Pair], Any]:
+    def compute(pair: Pair) -> Any:
+        return metrics.saturated_core_error(
+            pair.prediction,
+            pair.truth,
+            saturation=saturation,
+            statistic=statistic,
+            mask=pair.valid,
+        )
+
+    return compute
+
+
+def _bin(edges: tuple[float, ...], index: int, name: str) -> Callable[[Pair], Any]:
+    def compute(pair: Pair) -> Any:
+        low, high = edges[index : index + 2]
+        last = index + 2 == len(edges)
+        inside = pair.truth >= low
+        inside &= (pair.truth <= high) if last else (pair.truth < high)
+        mask = pair.valid & inside
+        if name == "pixels":
+            return float(mask.sum())
+        return getattr(metrics, name)(pair.prediction, pair.truth, mask=mask)
+
+    return compute
+
+
+def _city(name: str) -> Callable[[Pair], Any]:
+    def compute(pair: Pair) -> Any:
+        if pair.zones is None:
+            return math.nan
+        line = metrics.city_regression(pair.prediction, pair.truth, pair.zones, mask=pair.valid)
+        return getattr(line, name)
+
+    return compute
+
+
+def _extra_columns(extras: Extras) -> Iterator[Column]:
+    if extras.niqe_model is not None:
+        yield Column("niqe", "NIQE", 3, _ALONE, _niqe(extras.niqe_model), "low")
+    if extras.saturation is not None:
+        yield Column("core_rmse", "core RMSE", 3, _CORES, _core(extras.saturation, "rmse"), "low")
+        yield Column("core_bias", "core bias", 3, _CORES, _core(extras.saturation, "bias"), "zero")
+    for i, (low, high) in enumerate(pairwise(extras.edges)):
+        group = f"truth {low:g} to {high:g}"
+        for name, digits, best in (
+            ("pixels", 0, "none"),
+            ("bias", 3, "zero"),
+            ("mae", 3, "low"),
+            ("rmse", 3, "low"),
+        ):
+            label = name.upper() if name in ("mae", "rmse") else name
+            yield Column(f"bin{i}_{name}", label, digits, group, _bin(extras.edges, i, name), best)
+    if extras.zones:
+        yield Column("city_r2", "city R2", 4, _CITIES, _city("r2"), "high")
+        yield Column("city_slope", "city slope", 3, _CITIES, _city("slope"), "one")
+        yield Column("cities", "cities", 0, _CITIES, _city("zones"), "none")
+
+
+def columns_of(everything: bool = False, extras: Extras | None = None) -> tuple[Column, ...]:
+    """The columns of a table: those that matter most, or all; then those of the extras."""
+    chosen = tuple(column for column in COLUMNS if everything or column.shown)
+    return chosen + tuple(_extra_columns(extras or Extras()))
 
 
 def grouped(columns: Sequence[Column]) -> Iterator[tuple[str, list[Column]]]:
@@ -184,6 +314,7 @@ def score(
     lit_threshold: float = 0.0,
     scale: int | None = None,
     columns: Sequence[Column] | None = None,
+    zones: torch.Tensor | None = None,
 ) -> dict[str, float]:
     """Scores of one prediction.
 
@@ -196,6 +327,7 @@ def score(
             SSIM is the SSIM map averaged over windows whose centre is lit.
         scale: fine pixels per low-resolution pixel, for scores that need it; they are NaN without.
         columns: what to compute; what ``deeplight evaluate`` shows when None.
+        zones: labels of cities, ``[rows, columns]``, integers, for columns that need them.
 
     Returns:
         Keys of the columns and values; NaN where a score has no pixel to stand on, SSIM also where
@@ -209,6 +341,7 @@ def score(
         data_range,
         lit_threshold,
         scale,
+        zones,
     )
     chosen = columns_of() if columns is None else columns
     return {column.key: float(column.compute(pair)) for column in chosen}

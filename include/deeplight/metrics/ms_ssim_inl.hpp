@@ -4,6 +4,7 @@
 #include <ATen/TensorOperators.h>
 #include <ATen/ops/cat.h>
 #include <ATen/ops/ones.h>
+#include <ATen/ops/zeros_like.h>
 
 #include <algorithm>
 #include <cmath>
@@ -86,7 +87,14 @@ DEEPLIGHT_INLINE at::Tensor ms_ssim(const at::Tensor& prediction, const at::Tens
   for (std::size_t i = 0; i < options.weights.size(); ++i) {
     const bool last = i + 1 == options.weights.size();
     at::Tensor mean = detail::ssim_or_contrast(x, y, scale, last);
-    const at::Tensor missing = mean.isnan();
+    // Without a window there is no value, and no vote; a NaN among valid pixels is another matter.
+    const at::Tensor missing = scale.mask
+                                   ? detail::windows_all_valid(*scale.mask, options.window_size)
+                                         .reshape({std::max<std::int64_t>(mean.numel(), 1), -1})
+                                         .any(1)
+                                         .logical_not()
+                                         .reshape(mean.sizes())
+                                   : at::zeros_like(mean, at::kBool);
     empty = empty.defined() ? empty.logical_or(missing) : missing;
     // A power of 0 or less has no slope; such a scale gives 0 without a gradient.
     const at::Tensor dark = mean.le(0.0);

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import math
 import tempfile
+from functools import partial
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -15,7 +17,7 @@ from deeplight.cli.predict import parse_guides
 
 if TYPE_CHECKING:
     from deeplight.evaluation import Image
-    from deeplight.score_table import ScoreTable
+    from deeplight.score_table import Extras, ScoreTable
 
 
 def evaluate(
@@ -72,13 +74,34 @@ def evaluate(
     report: Annotated[
         Path | None, typer.Option(help="One page of HTML: scores, maps, errors.")
     ] = None,
+    zones: Annotated[
+        Path | None,
+        typer.Option(
+            help="Cities whose sums of lights are compared (R2, slope): a raster of labels, or "
+            "polygons (GeoJSON, GeoPackage, shapefile, FlatGeobuf)."
+        ),
+    ] = None,
+    saturation: Annotated[
+        float | None,
+        typer.Option(help="Adds errors where the truth is at or above this (63 for DMSP-OLS)."),
+    ] = None,
+    bins: Annotated[
+        str | None,
+        typer.Option(help="Adds errors per bin of the truth: ascending edges, e.g. 0,10,50,255."),
+    ] = None,
+    niqe_model: Annotated[
+        Path | None, typer.Option(help="Adds NIQE with a model of metrics.fit_niqe (JSON).")
+    ] = None,
     everything: Annotated[
         bool, typer.Option("--all", help="Every score instead of those that matter most.")
     ] = False,
     stream: Annotated[
-        bool,
-        typer.Option("--stream", help="Read by blocks, for rasters larger than memory."),
-    ] = False,
+        bool | None,
+        typer.Option(
+            "--stream/--no-stream",
+            help="Read by blocks, for rasters larger than memory; by itself above 64 megapixels.",
+        ),
+    ] = None,
     csv_path: Annotated[Path | None, typer.Option("--csv", help="The table as a CSV file.")] = None,
     as_json: Annotated[
         bool, typer.Option("--json", help='Machine-readable; NaN is null, infinity is "inf".')
@@ -113,12 +136,10 @@ def evaluate(
         raise WrongUseError("--weights needs --low-resolution and --truth")
     if ridge is not None and low_resolution is None:
         raise WrongUseError("--ridge needs --low-resolution")
-    if stream:
-        _check_stream(weights, ridge, picture, report)
     guides = parse_guides(guide or [])
     part = _window(window)
     outputs = [path for path in (picture, csv_path, error_map, report) if path is not None]
-    inputs = [prediction, truth, low_resolution, ridge, *guides.values()]
+    inputs = [prediction, truth, low_resolution, ridge, zones, niqe_model, *guides.values()]
     _check_outputs(outputs, [path for path in inputs if path is not None])
     if picture is not None or report is not None:
         from deeplight.pictures import check_picture_path
@@ -126,18 +147,35 @@ def evaluate(
         with wrong_use():
             check_picture_path(picture or "report.png")
 
-    if stream:
-        assert prediction is not None
-        table = evaluation.compare_files(
+    extras = _extras(saturation, bins, niqe_model)
+    if _streamed(stream, truth, part, ridge):
+        from deeplight.cli.evaluate_stream import evaluate_by_blocks
+
+        table = evaluate_by_blocks(
+            prediction,
             truth,
-            {"ours": prediction},
+            predict=None
+            if weights is None
+            else partial(
+                _predict_file,
+                str(weights),
+                low_resolution,
+                guides,
+                consistency=consistency,
+                self_ensemble=self_ensemble,
+            ),
             data_range=_data_range(data_range, _native.raster_info(truth)),
             low_resolution=low_resolution,
             scale=scale,
             lit_threshold=lit_threshold,
             window=part,
             everything=everything,
+            extras=extras,
+            zones=zones,
             error_map=error_map,
+            picture=picture,
+            report=report,
+            facts=_facts(weights, prediction, truth, low_resolution),
         )
         _print(table, csv_path, as_json)
         return
@@ -178,15 +216,15 @@ def evaluate(
         lit_threshold=lit_threshold,
         window=part,
         everything=everything,
+        extras=extras,
+        zones=None if zones is None else _native.read_zones(zones, truth),
     )
     if error_map is not None:
         write_error_map(comparison, error_map, window=part)
     if picture is not None:
         draw_comparison(comparison, picture, part)
     if report is not None:
-        facts = {"Prediction": str(weights or prediction), "Truth": str(truth)}
-        if low_resolution is not None:
-            facts["Low resolution"] = str(low_resolution)
+        facts = _facts(weights, prediction, truth, low_resolution)
         write_evaluation_report(comparison, report, facts, part)
     _print(comparison, csv_path, as_json)
 
@@ -202,13 +240,54 @@ def _print(table: ScoreTable, csv_path: Path | None, as_json: bool) -> None:
         print_comparison(table)
 
 
-def _check_stream(
-    weights: str | None, ridge: Path | None, picture: Path | None, report: Path | None
-) -> None:
-    held = {"--weights": weights, "--ridge": ridge, "--picture": picture, "--report": report}
-    for name, value in held.items():
-        if value is not None:
-            raise WrongUseError(f"{name} holds rasters in memory; leave it or --stream out")
+#: Pixels of the truth above which rasters are read by blocks unless --no-stream is given: a pixel
+#: takes some 100 bytes when held.
+_HELD_PIXELS = 1 << 26
+
+
+def _streamed(
+    wanted: bool | None, truth: Path, window: tuple[int, ...] | None, ridge: Path | None
+) -> bool:
+    from deeplight import _native
+
+    if ridge is not None:
+        if wanted:
+            raise WrongUseError("--ridge holds rasters in memory; leave it or --stream out")
+        return False
+    if wanted is not None:
+        return wanted
+    grid = _native.raster_info(truth).grid
+    # A window is cut after the whole rasters are read.
+    return grid.rows * grid.columns > _HELD_PIXELS
+
+
+def _extras(saturation: float | None, bins: str | None, niqe_model: Path | None) -> Extras:
+    from deeplight import metrics
+    from deeplight.score_table import Extras
+
+    if saturation is not None and not math.isfinite(saturation):
+        raise WrongUseError(f"--saturation must be finite, got {saturation}")
+    edges: tuple[float, ...] = ()
+    if bins is not None:
+        with wrong_use():
+            try:
+                edges = tuple(float(edge) for edge in bins.split(","))
+            except ValueError:
+                raise ValueError(f"--bins takes numbers with commas, got '{bins}'") from None
+            if len(edges) < 2 or any(b <= a for a, b in pairwise(edges)):
+                raise ValueError(f"--bins takes two or more ascending edges, got '{bins}'")
+    with wrong_use():
+        model = None if niqe_model is None else metrics.load_niqe_model(niqe_model)
+    return Extras(saturation=saturation, edges=edges, niqe_model=model)
+
+
+def _facts(
+    weights: str | None, prediction: Path | None, truth: Path, low_resolution: Path | None
+) -> dict[str, str]:
+    facts = {"Prediction": str(weights or prediction), "Truth": str(truth)}
+    if low_resolution is not None:
+        facts["Low resolution"] = str(low_resolution)
+    return facts
 
 
 def _check_outputs(outputs: list[Path], inputs: list[Path]) -> None:
@@ -257,19 +336,26 @@ def _data_range(given: float | None, truth: Any) -> float:
     )
 
 
-def _predict(
-    weights: str, low_resolution: Path, guides: dict[str, Path], truth: Image, **options: Any
-) -> Image:
+def _predict_file(
+    weights: str, low_resolution: Path, guides: dict[str, Path], output: Path, **options: Any
+) -> None:
     import deeplight
-    from deeplight import evaluation
     from deeplight.weights import resolve_weights
 
     with wrong_use():
         resolve_weights(weights)
     predictor = deeplight.load(weights)
+    predictor.predict(low_resolution, guides=guides, out=output, **options)
+
+
+def _predict(
+    weights: str, low_resolution: Path, guides: dict[str, Path], truth: Image, **options: Any
+) -> Image:
+    from deeplight import evaluation
+
     with tempfile.TemporaryDirectory(prefix="deeplight-") as folder:
         output = Path(folder) / "prediction.tif"
-        predictor.predict(low_resolution, guides=guides, out=output, **options)
+        _predict_file(weights, low_resolution, guides, output, **options)
         image = evaluation.read_image(output)
     evaluation.check_same_extent(truth.info, image.info, "prediction", 1)
     return image

@@ -1,131 +1,505 @@
 """Scores that accumulate, as torchmetrics: ``update``, ``compute``, ``reset``, ``merge``.
 
-Needs torchmetrics. The classes work inside ``MetricCollection`` and join processes on ``compute``.
-The value is that of ``reduction="pooled"`` over everything that was given: batches, tiles and
-processes count as one image. The state is that of the native accumulator.
+With torchmetrics installed they are its ``Metric``: they work inside ``MetricCollection`` and join
+processes on ``compute``. Without it a small base of one's own does the same, collections aside.
+
+``reduction`` is that of the functions, over everything that was given: ``"pooled"`` (batches, tiles
+and processes count as one image; the default), ``"mean"`` (of the images' scores; an image without
+a valid pixel has no vote) or ``"none"`` (one per image, in the order of processes and updates).
+``lit_threshold`` makes a score lit: over pixels, windows or blocks whose target (for a score
+without a reference: the image itself) is above it. Other keywords are the function's.
 
 Example:
     >>> score = Psnr(data_range=255)
     >>> score.update(torch.zeros(1, 1, 8, 8), torch.full((1, 1, 8, 8), 25.5))
     >>> round(score.compute().item(), 6)
     20.0
+    >>> lit = Ssim(data_range=255, reduction="mean", lit_threshold=5)
+    >>> lit.update(torch.ones(2, 1, 16, 16) * 9, torch.ones(2, 1, 16, 16) * 9)
+    >>> lit.compute().item()
+    1.0
 """
 
 from __future__ import annotations
 
+import json
 import re
+import zlib
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
 import torch
-from torchmetrics import Metric
 
+from deeplight import metrics as _functions
 from deeplight._native import metrics as _scores
+from deeplight.metrics.accumulating import Metric
+from deeplight.metrics.functional import _mask, _tensor
 
 __all__ = [
     "R2",
+    "AverageGradient",
     "Bias",
     "Cc",
+    "Entropy",
+    "Ergas",
+    "GradientError",
+    "LaplacianVariance",
     "LitF1",
     "LitPrecision",
     "LitRecall",
     "Mae",
+    "MsSsim",
+    "Niqe",
+    "Piqe",
     "Psnr",
     "Rmse",
     "Rsd",
+    "Sam",
+    "SaturatedCoreError",
+    "SpectralError",
+    "Ssim",
     "TotalLightRatio",
+    "Uiqi",
 ]
 
+# What torchmetrics' own constructor takes; every other keyword is the score's.
+_OWN = {
+    "compute_on_cpu",
+    "compute_with_cache",
+    "dist_sync_fn",
+    "dist_sync_on_step",
+    "distributed_available_fn",
+    "process_group",
+    "sync_on_compute",
+}
 
-def _joined(name: str, constants: tuple[float, ...], states: torch.Tensor) -> torch.Tensor:
-    accumulator = getattr(_scores, name)(*constants)
+
+def _read(accumulator: Any) -> torch.Tensor:
+    state = accumulator.state
+    return state if isinstance(state, torch.Tensor) else torch.tensor(state(), dtype=torch.double)
+
+
+def _filled(make: Callable[[], Any], state: torch.Tensor) -> Any:
+    accumulator = make()
+    state = state.detach().double().cpu()
+    if hasattr(accumulator, "load_state"):
+        whole = isinstance(accumulator, _scores.EntropyAccumulator)
+        accumulator.load_state(state.long().tolist() if whole else state.tolist())
+    elif hasattr(accumulator, "merge_state"):
+        accumulator.merge_state(state)
+    return accumulator
+
+
+def _joined(make: Callable[[], Any], states: torch.Tensor) -> torch.Tensor:
+    whole = make()
     for state in states:
-        accumulator.merge_state(state.double())
-    return accumulator.state
+        whole.merge(_filled(make, state))
+    return _read(whole).to(states.device)
+
+
+def _two_sum(total: torch.Tensor, value: torch.Tensor) -> torch.Tensor:
+    """Adds (sum, what rounding kept out of it) pairs ``[2]``."""
+    high = total[0] + value[0]
+    part = high - total[0]
+    low = (total[0] - (high - part)) + (value[0] - part)
+    return torch.stack([high, total[1] + value[1] + low])
+
+
+def _added(states: torch.Tensor) -> torch.Tensor:
+    """Joins states ``[(sum, rest), further counts]`` of any number of processes."""
+    total = torch.zeros_like(states[0])
+    for state in states:
+        total = torch.cat([_two_sum(total[:2], state[:2]), total[2:] + state[2:]])
+    return total
+
+
+def _new(name: str, arguments: tuple[Any, ...]) -> Any:
+    return getattr(_scores, name)(*arguments)
 
 
 class _Score(Metric):
+    """Of images and their truth. Subclasses name the function and the native accumulator."""
+
     is_differentiable = False
     full_state_update = False
+    _windows = False  # whether `where` chooses windows
 
-    def __init__(self, *constants: float, **options: Any) -> None:
+    def __init__(
+        self,
+        function: str,
+        accumulator: tuple[str, tuple[Any, ...]] | None,
+        keywords: dict[str, Any],
+        *,
+        reduction: str = "pooled",
+        lit_threshold: float | None = None,
+        **options: Any,
+    ) -> None:
+        unknown = sorted(set(options) - _OWN)
+        if unknown:
+            raise TypeError(f"{type(self).__name__}: unknown keywords {unknown}")
         super().__init__(**options)
-        self._native = (f"{type(self).__name__}Accumulator", constants)
+        if reduction not in ("pooled", "mean", "none"):
+            raise ValueError(
+                f"{function}: reduction must be 'pooled', 'mean' or 'none', got '{reduction}'"
+            )
+        self._function = partial(getattr(_functions, function), **keywords)
+        self._make = None if accumulator is None else partial(_new, *accumulator)
+        self._reduction = reduction
+        self._lit_threshold = lit_threshold
         # MetricCollection shares the states of metrics whose first values agree: not by chance.
-        words = [type(self).__name__, *map(repr, constants)]
-        self._state = re.sub(r"\W", "_", "_".join(words).replace("-", "m")).lower()
-        default = self._accumulator().state
-        self.add_state(self._state, default, dist_reduce_fx=partial(_joined, *self._native))
+        parts = [type(self).__name__, reduction, repr(lit_threshold)]
+        parts += [f"{k}_{v!r}" for k, v in keywords.items() if k != "model"]
+        if "model" in keywords:
+            parts.append(str(zlib.crc32(keywords["model"].to_json().encode())))
+        self._state = re.sub(r"\W", "_", "_".join(parts).replace("-", "m")).lower()
+        if reduction == "none":
+            self.add_state(self._state, [], dist_reduce_fx="cat")
+        elif reduction == "mean":
+            zero = torch.zeros(3, dtype=torch.double)
+            self.add_state(self._state, zero, dist_reduce_fx=_added)
+        else:
+            self.add_state(self._state, self._empty(), dist_reduce_fx=self._join_pooled())
 
-    def _accumulator(self) -> Any:
-        name, constants = self._native
-        return getattr(_scores, name)(*constants)
+    def _empty(self) -> torch.Tensor:
+        assert self._make is not None
+        return _read(self._make())
 
-    def update(self, prediction: torch.Tensor, target: torch.Tensor, mask: Any = None) -> None:
-        """Adds every valid pixel of ``[..., C, H, W]``, ``[C, H, W]`` or ``[H, W]``."""
-        accumulator = self._accumulator()
-        accumulator.state = getattr(self, self._state)
-        accumulator.update(prediction, target, mask)
-        setattr(self, self._state, accumulator.state)
+    def _join_pooled(self) -> Callable[[torch.Tensor], torch.Tensor]:
+        return partial(_joined, self._make)
+
+    def update(
+        self, prediction: Any, target: Any = None, mask: Any = None, where: Any = None
+    ) -> None:
+        """Adds images ``[..., C, H, W]``, ``[C, H, W]`` or ``[H, W]``.
+
+        Args:
+            prediction: the images.
+            target: the truth, the same shape; a score without a reference does not look at it.
+            mask: valid pixels.
+            where: windows or blocks that count, for scores that have them.
+        """
+        images, mask, where = self._arguments(prediction, target, _mask(mask), _mask(where))
+        chosen = {"where": where} if self._windows else {}
+        if self._reduction == "pooled":
+            self._add_pooled(images, mask, chosen)
+            return
+        scores = self._function(*images, mask=mask, reduction="none", **chosen).detach().flatten()
+        if self._reduction == "none":
+            getattr(self, self._state).append(scores)
+            return
+        undefined = scores.isnan()
+        if undefined.any():
+            undefined &= ~_spoiled(images, mask, len(scores))
+        votes = scores[~undefined]
+        state = getattr(self, self._state)
+        seen = torch.stack([votes.sum(), votes.new_zeros(()), votes.new_tensor(float(len(votes)))])
+        setattr(self, self._state, _added(torch.stack([state, seen.to(state)])))
+
+    def _arguments(self, prediction: Any, target: Any, mask: Any, where: Any) -> Any:
+        if target is None:
+            raise ValueError(f"{type(self).__name__}: a target is needed")
+        images = (_tensor(prediction), _tensor(target))
+        return images, *self._lit(images[1], mask, where)
+
+    def _lit(self, image: torch.Tensor, mask: Any, where: Any) -> tuple[Any, Any]:
+        if where is not None and not self._windows:
+            raise ValueError(f"{type(self).__name__}: has no windows; give a mask instead of where")
+        if self._lit_threshold is None:
+            return mask, where
+        lit = image > self._lit_threshold
+        if self._windows:
+            return mask, lit if where is None else lit & where
+        return lit if mask is None else lit & mask, None
+
+    def _add_pooled(self, images: Any, mask: Any, chosen: dict[str, Any]) -> None:
+        assert self._make is not None
+        state = getattr(self, self._state)
+        accumulator = _filled(self._make, state)
+        accumulator.update(*images, mask=mask, **chosen)
+        setattr(self, self._state, _read(accumulator).to(state.device))
 
     def compute(self) -> torch.Tensor:
         """The score over everything, float64; NaN when nothing was valid."""
-        accumulator = self._accumulator()
-        accumulator.state = getattr(self, self._state)
-        return accumulator.compute()
+        state = getattr(self, self._state)
+        if self._reduction == "none":
+            parts = state if isinstance(state, list) else [state]
+            return torch.cat(parts) if parts else torch.zeros(0, dtype=torch.double)
+        if self._reduction == "mean":
+            return (state[0] + state[1]) / state[2]
+        return self._pooled(state)
+
+    def _pooled(self, state: torch.Tensor) -> torch.Tensor:
+        assert self._make is not None
+        return torch.as_tensor(_filled(self._make, state).compute(), dtype=torch.double)
 
     def merge(self, other: _Score) -> None:
-        """Adds what another score of the same class and constants has seen."""
+        """Adds what another score of the same class and options has seen."""
+        if type(other) is not type(self) or other._state != self._state:
+            raise ValueError(
+                f"{type(self).__name__}: only a score of the same class and options can be merged"
+            )
+        own, more = getattr(self, self._state), getattr(other, self._state)
         self.merge_state(other)
+        if self._reduction == "none":
+            # In the order of the call, whichever comes first elsewhere.
+            setattr(self, self._state, [*own, *more])
 
 
-class _LitScore(_Score):
-    def __init__(self, threshold: float, **options: Any) -> None:
-        super().__init__(float(threshold), **options)
+def _spoiled(images: tuple[torch.Tensor, ...], mask: Any, number: int) -> torch.Tensor:
+    """Which images hold a NaN at a valid pixel."""
+    bad = torch.stack([image.isnan() for image in images]).any(0)
+    if mask is not None:
+        bad = bad & mask.expand(bad.shape)
+    return bad.reshape(number, -1).any(1)
 
 
-class Psnr(_Score):
+class _Pointwise(_Score):
+    def __init__(self, function: str, constants: dict[str, float], **options: Any) -> None:
+        name = f"{type(self).__name__}Accumulator"
+        super().__init__(function, (name, tuple(constants.values())), constants, **options)
+
+
+class _Windowed(_Score):
+    _windows = True
+
+    def __init__(
+        self,
+        function: str,
+        accumulator: str,
+        arguments: tuple[Any, ...] = (),
+        first: dict[str, Any] | None = None,
+        **options: Any,
+    ) -> None:
+        own = {k: v for k, v in options.items() if k in {*_OWN, "reduction", "lit_threshold"}}
+        rest = {k: v for k, v in options.items() if k not in own}
+        made = (accumulator, (*arguments, json.dumps(rest)))
+        super().__init__(function, made, {**(first or {}), **rest}, **own)
+
+
+class _NoReference(_Windowed):
+    def _arguments(self, prediction: Any, target: Any, mask: Any, where: Any) -> Any:
+        image = _tensor(prediction)
+        return (image,), *self._lit(image, mask, where)
+
+
+class Psnr(_Pointwise):
     """:func:`deeplight.metrics.psnr`."""
 
     def __init__(self, data_range: float, **options: Any) -> None:
-        super().__init__(float(data_range), **options)
+        super().__init__("psnr", {"data_range": float(data_range)}, **options)
 
 
-class Rmse(_Score):
+class Rmse(_Pointwise):
     """:func:`deeplight.metrics.rmse`."""
 
+    def __init__(self, **options: Any) -> None:
+        super().__init__("rmse", {}, **options)
 
-class Mae(_Score):
+
+class Mae(_Pointwise):
     """:func:`deeplight.metrics.mae`."""
 
+    def __init__(self, **options: Any) -> None:
+        super().__init__("mae", {}, **options)
 
-class Bias(_Score):
+
+class Bias(_Pointwise):
     """:func:`deeplight.metrics.bias`."""
 
+    def __init__(self, **options: Any) -> None:
+        super().__init__("bias", {}, **options)
 
-class Rsd(_Score):
+
+class Rsd(_Pointwise):
     """:func:`deeplight.metrics.rsd`."""
 
+    def __init__(self, **options: Any) -> None:
+        super().__init__("rsd", {}, **options)
 
-class R2(_Score):
+
+class R2(_Pointwise):
     """:func:`deeplight.metrics.r2`."""
 
+    def __init__(self, **options: Any) -> None:
+        super().__init__("r2", {}, **options)
 
-class Cc(_Score):
+
+class Cc(_Pointwise):
     """:func:`deeplight.metrics.cc`."""
 
+    def __init__(self, **options: Any) -> None:
+        super().__init__("cc", {}, **options)
 
-class TotalLightRatio(_Score):
+
+class TotalLightRatio(_Pointwise):
     """:func:`deeplight.metrics.total_light_ratio`."""
 
+    def __init__(self, **options: Any) -> None:
+        super().__init__("total_light_ratio", {}, **options)
 
-class LitPrecision(_LitScore):
+
+class LitPrecision(_Pointwise):
     """:func:`deeplight.metrics.lit_precision`."""
 
+    def __init__(self, threshold: float, **options: Any) -> None:
+        super().__init__("lit_precision", {"threshold": float(threshold)}, **options)
 
-class LitRecall(_LitScore):
+
+class LitRecall(_Pointwise):
     """:func:`deeplight.metrics.lit_recall`."""
 
+    def __init__(self, threshold: float, **options: Any) -> None:
+        super().__init__("lit_recall", {"threshold": float(threshold)}, **options)
 
-class LitF1(_LitScore):
+
+class LitF1(_Pointwise):
     """:func:`deeplight.metrics.lit_f1`."""
+
+    def __init__(self, threshold: float, **options: Any) -> None:
+        super().__init__("lit_f1", {"threshold": float(threshold)}, **options)
+
+
+class SaturatedCoreError(_Score):
+    """:func:`deeplight.metrics.saturated_core_error`."""
+
+    def __init__(self, saturation: float, statistic: str = "rmse", **options: Any) -> None:
+        keywords = {"saturation": float(saturation), "statistic": statistic}
+        made = ("SaturatedCoreErrorAccumulator", tuple(keywords.values()))
+        super().__init__("saturated_core_error", made, keywords, **options)
+
+
+class Ergas(_Score):
+    """:func:`deeplight.metrics.ergas`; pooled scores are of images with `bands` bands."""
+
+    def __init__(self, ratio: float, bands: int = 1, **options: Any) -> None:
+        made = ("ErgasAccumulator", (float(ratio), bands))
+        super().__init__("ergas", made, {"ratio": float(ratio)}, **options)
+
+
+class Sam(_Score):
+    """:func:`deeplight.metrics.sam`."""
+
+    def __init__(
+        self,
+        vectors: str = "bands",
+        unit: str = "radians",
+        allow_one_band: bool = False,
+        **options: Any,
+    ) -> None:
+        keywords = {"vectors": vectors, "unit": unit, "allow_one_band": allow_one_band}
+        made = (
+            ("ImageSamAccumulator", (unit,))
+            if vectors == "image"
+            else ("SamAccumulator", (unit, allow_one_band))
+        )
+        super().__init__("sam", made, keywords, **options)
+
+
+class Ssim(_Windowed):
+    """:func:`deeplight.metrics.ssim`; ``padding="reflect"`` has no pooled form."""
+
+    def __init__(self, data_range: float, **options: Any) -> None:
+        first = {"data_range": float(data_range)}
+        if options.get("padding") == "reflect" and options.get("reduction", "pooled") != "pooled":
+            options = {k: v for k, v in options.items() if k != "padding"}
+            first["padding"] = "reflect"  # type: ignore[assignment]
+        super().__init__("ssim", "SsimAccumulator", (float(data_range),), first, **options)
+
+
+class MsSsim(_Windowed):
+    """:func:`deeplight.metrics.ms_ssim`."""
+
+    _windows = False
+
+    def __init__(self, data_range: float, **options: Any) -> None:
+        if "weights" in options:
+            options["weights"] = list(options["weights"])
+        first = {"data_range": float(data_range)}
+        super().__init__("ms_ssim", "MsSsimAccumulator", (float(data_range),), first, **options)
+
+    def _lit(self, image: torch.Tensor, mask: Any, where: Any) -> tuple[Any, Any]:
+        if self._lit_threshold is not None:
+            raise ValueError("MsSsim: a lit score is not defined over several scales")
+        return super()._lit(image, mask, where)
+
+
+class Uiqi(_Windowed):
+    """:func:`deeplight.metrics.uiqi`."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__("uiqi", "UiqiAccumulator", **options)
+
+
+class GradientError(_Windowed):
+    """:func:`deeplight.metrics.gradient_error`."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__("gradient_error", "GradientErrorAccumulator", **options)
+
+
+class SpectralError(_Windowed):
+    """:func:`deeplight.metrics.spectral_error`."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__("spectral_error", "SpectralAccumulator", **options)
+
+
+class Piqe(_NoReference):
+    """:func:`deeplight.metrics.piqe` of the prediction. Whole images only."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__("piqe", "PiqeAccumulator", **options)
+
+    def _empty(self) -> torch.Tensor:
+        return torch.zeros(4, dtype=torch.double)
+
+    def _join_pooled(self) -> Callable[[torch.Tensor], torch.Tensor]:
+        return _added
+
+    def _add_pooled(self, images: Any, mask: Any, chosen: dict[str, Any]) -> None:
+        blocks = _functions.piqe_blocks(*images, mask=mask, **chosen, **self._function.keywords)
+        state = getattr(self, self._state)
+        distortion = blocks.distortion[blocks.counted].sum()
+        zero = torch.zeros_like(distortion)
+        counts = [blocks.active.sum().to(distortion), blocks.counted.sum().to(distortion)]
+        seen = torch.stack([distortion, zero, *counts]).to(state)
+        setattr(self, self._state, _added(torch.stack([state, seen])))
+
+    def _pooled(self, state: torch.Tensor) -> torch.Tensor:
+        if state[3] == 0:
+            return state.new_tensor(float("nan"))
+        return 100 * (state[0] + state[1] + 1) / (state[2] + 1)
+
+
+class Niqe(_NoReference):
+    """:func:`deeplight.metrics.niqe` of the prediction, with a model of ``fit_niqe``."""
+
+    def __init__(self, model: Any, **options: Any) -> None:
+        _Score.__init__(self, "niqe", ("NiqeAccumulator", (model,)), {"model": model}, **options)
+
+
+class Entropy(_NoReference):
+    """:func:`deeplight.metrics.entropy` of the prediction."""
+
+    _windows = False
+
+    def __init__(self, data_range: float, **options: Any) -> None:
+        first = {"data_range": float(data_range)}
+        super().__init__("entropy", "EntropyAccumulator", (float(data_range),), first, **options)
+
+
+class AverageGradient(_NoReference):
+    """:func:`deeplight.metrics.average_gradient` of the prediction."""
+
+    def __init__(self, **options: Any) -> None:
+        made = ("AverageGradientAccumulator", ())
+        _Score.__init__(self, "average_gradient", made, {}, **options)
+
+
+class LaplacianVariance(_NoReference):
+    """:func:`deeplight.metrics.laplacian_variance` of the prediction."""
+
+    def __init__(self, **options: Any) -> None:
+        made = ("LaplacianVarianceAccumulator", ())
+        _Score.__init__(self, "laplacian_variance", made, {}, **options)

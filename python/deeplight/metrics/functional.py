@@ -22,6 +22,7 @@ Example:
 from __future__ import annotations
 
 import json
+import math
 from typing import Any
 
 import torch
@@ -51,6 +52,15 @@ def _tensor(image: Any) -> torch.Tensor:
 
 def _mask(mask: Any) -> torch.Tensor | None:
     return None if mask is None else _tensor(mask)
+
+
+def _json(metric: str, options: dict[str, Any]) -> str:
+    """Options as the native side reads them; JSON has no infinity."""
+    for name, value in options.items():
+        if isinstance(value, float) and not math.isfinite(value):
+            rule = "finite and above 0" if name == "data_range" else "finite"
+            raise ValueError(f"{metric}: {name} must be {rule}, got {value}")
+    return json.dumps(options)
 
 
 def lit_mask(target: Any, threshold: float = 0.0) -> torch.Tensor:
@@ -94,7 +104,7 @@ def psnr(
 
 def _ssim_options(*values: float | str | bool) -> str:
     names = ("window_size", "sigma", "k1", "k2", "window", "padding", "sample_covariance")
-    return json.dumps(dict(zip(names, values, strict=True)))
+    return _json("ssim", dict(zip(names, values, strict=True)))
 
 
 def ssim(

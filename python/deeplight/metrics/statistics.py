@@ -12,7 +12,6 @@ Example:
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
 from os import PathLike, fspath
 from typing import Any, NamedTuple
@@ -20,7 +19,7 @@ from typing import Any, NamedTuple
 import torch
 
 from deeplight._native import metrics as _scores
-from deeplight.metrics.functional import _mask, _tensor
+from deeplight.metrics.functional import _json, _mask, _tensor
 
 __all__ = [
     "NiqeFeatures",
@@ -56,12 +55,13 @@ class SpectralBands(NamedTuple):
 
 
 def _niqe_options(data_range: float | None, round: bool, block_size: int) -> str:
-    return json.dumps(
+    return _json(
+        "niqe",
         {
             "data_range": 0.0 if data_range is None else data_range,
             "round": round,
             "block_size": block_size,
-        }
+        },
     )
 
 
@@ -217,7 +217,7 @@ def spectral_error(
     Raises:
         ValueError: shapes differ, an image smaller than the window, or a mask is not boolean.
     """
-    options = json.dumps({"statistic": statistic, "window_size": window_size})
+    options = _json("spectral_error", {"statistic": statistic, "window_size": window_size})
     return _scores.spectral_error(
         _tensor(prediction), _tensor(target), options, _mask(mask), _mask(where), reduction
     )
@@ -237,7 +237,7 @@ def spectral_bands(
     Arguments are those of :func:`spectral_error`; reduction is ``"none"`` or ``"pooled"``. White
     noise of variance v has a power of v in every band.
     """
-    options = json.dumps({"window_size": window_size})
+    options = _json("spectral_bands", {"window_size": window_size})
     return SpectralBands(
         *_scores.spectral_bands(
             _tensor(prediction), _tensor(target), options, _mask(mask), _mask(where), reduction

@@ -18,24 +18,35 @@ Example:
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 
 from deeplight._native import metrics as _scores
-from deeplight.metrics.functional import _mask, _tensor
+from deeplight.metrics.functional import _json, _mask, _tensor
 
 __all__ = [
+    "PiqeBlocks",
     "average_gradient",
     "entropy",
     "gradient_error",
     "laplacian_variance",
     "ms_ssim",
     "piqe",
+    "piqe_blocks",
     "uiqi",
 ]
+
+
+class PiqeBlocks(NamedTuple):
+    """PIQE's verdicts on blocks, ``[..., ceil(H / 16), ceil(W / 16)]``."""
+
+    distortion: torch.Tensor  #: what a block adds to the sum; NaN where it does not count
+    counted: torch.Tensor  #: boolean: no invalid pixel within reach, chosen by ``where``
+    active: torch.Tensor  #: boolean
+    artifact: torch.Tensor  #: boolean: a flat stretch on an edge of an active block
+    noise: torch.Tensor  #: boolean: a noise-like centre of an active block
 
 
 def ms_ssim(
@@ -90,7 +101,7 @@ def ms_ssim(
         _tensor(prediction),
         _tensor(target),
         data_range,
-        json.dumps(options),
+        _json("ms_ssim", options),
         _mask(mask),
         reduction,
     )
@@ -145,7 +156,7 @@ def uiqi(
     return _scores.uiqi(
         _tensor(prediction),
         _tensor(target),
-        json.dumps(options),
+        _json("uiqi", options),
         _mask(mask),
         _mask(where),
         reduction,
@@ -182,7 +193,7 @@ def gradient_error(
     Raises:
         ValueError: shapes differ or a mask is not boolean.
     """
-    options = json.dumps({"filter": filter, "norm": norm})
+    options = _json("gradient_error", {"filter": filter, "norm": norm})
     return _scores.gradient_error(
         _tensor(prediction), _tensor(target), options, _mask(mask), _mask(where), reduction
     )
@@ -237,7 +248,21 @@ def piqe(
         "activity_threshold": activity_threshold,
         "artifact_threshold": artifact_threshold,
     }
-    return _scores.piqe(_tensor(image), json.dumps(options), _mask(mask), _mask(where), reduction)
+    return _scores.piqe(
+        _tensor(image), _json("piqe", options), _mask(mask), _mask(where), reduction
+    )
+
+
+def piqe_blocks(image: Any, *, mask: Any = None, where: Any = None, **options: Any) -> PiqeBlocks:
+    """The verdicts behind :func:`piqe`, with its arguments except ``reduction``.
+
+    The score is ``100 (D + 1) / (active blocks + 1)``, D the sum of the distortions.
+    """
+    return PiqeBlocks(
+        *_scores.piqe_blocks(
+            _tensor(image), _json("piqe_blocks", options), _mask(mask), _mask(where)
+        )
+    )
 
 
 def entropy(
@@ -265,7 +290,7 @@ def entropy(
     Raises:
         ValueError: data_range is missing or not above 0, bins below 1, or the mask is not boolean.
     """
-    options = json.dumps({"bins": bins})
+    options = _json("entropy", {"bins": bins})
     return _scores.entropy(_tensor(image), data_range, options, _mask(mask), reduction)
 
 

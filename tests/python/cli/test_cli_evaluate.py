@@ -4,6 +4,7 @@ import base64
 import csv
 import html.parser
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -47,6 +48,25 @@ def folder(tmp_path, monkeypatch):
     write("radiance.tif", truth.astype("float32"), 0.1)
     write("moved.tif", truth, 0.11)
     write("small.tif", truth[:, :-1], 0.1)
+    labels = np.zeros((64, 96), dtype="int32")
+    labels[:32, :48], labels[32:, 48:] = 1, 2
+    write("zones.tif", labels, 0.1)
+    west, east = ([10, 14.8], [50, 46.8]), ([14.8, 19.6], [46.8, 43.6])
+    polygons = [
+        {
+            "type": "Feature",
+            "properties": {},
+            "geometry": {
+                "type": "Polygon",
+                "coordinates": [
+                    [[x[i], y[j]] for i, j in ((0, 0), (1, 0), (1, 1), (0, 1), (0, 0))]
+                ],
+            },
+        }
+        for x, y in (west, east)
+    ]
+    zones = {"type": "FeatureCollection", "features": polygons}
+    (tmp_path / "zones.geojson").write_text(json.dumps(zones))
     write("dmo.tif", rng.integers(0, 255, (2, 64, 96)).astype("uint8"), 0.1)
     (tmp_path / "text.tif").write_text("no raster")
     return tmp_path
@@ -110,6 +130,33 @@ def test_error_map_lies_on_the_truth_and_keeps_nodata(folder, capsys):
     assert error.info.bands[0].name == "ours - truth"
     rmse = np.sqrt(np.mean(error.read()[0] ** 2))
     assert json.loads(out)["rows"][0]["rmse"] == pytest.approx(rmse)
+
+
+def test_zones_cores_and_bins_stream_as_they_hold(folder, capsys):
+    truth = _native.Raster("hr.tif")
+    options = ("--saturation", "20", "--bins", "0,10,300", "--zones")
+    tables = []
+    for stream, zones in (("--no-stream", "zones.tif"), ("--stream", "zones.geojson")):
+        extra = ("--report", f"{stream}.html", "--picture", f"{stream}.png")
+        code, out, _ = run(capsys, "sr.tif", "hr.tif", "-l", "lr.tif", *options, zones, stream, *extra,
+                           "--json")  # fmt: skip
+        assert code == 0
+        tables.append(json.loads(out)["rows"])
+        page = Path(f"{stream}.html").read_text()
+        assert "city R2" in page and "truth 10 to 300" in page and "core RMSE" in page
+        assert Path(f"{stream}.png").stat().st_size > 1000
+    for held, streamed in zip(*tables, strict=True):
+        assert list(held) == list(streamed)
+        for key, value in held.items():
+            close = value if isinstance(value, str) else pytest.approx(value, rel=1e-12, abs=1e-12)
+            assert streamed[key] == close, key
+    values = truth.read()[0][0].astype(float)
+    ours = tables[0][0]
+    assert ours["cities"] == 2
+    assert ours["bin0_pixels"] + ours["bin1_pixels"] == values.size
+    error = _native.Raster("sr.tif").read()[0][0] - values
+    assert ours["core_rmse"] == pytest.approx(np.sqrt(np.mean(error[values >= 20] ** 2)))
+    assert ours["bin0_mae"] == pytest.approx(np.abs(error[values < 10]).mean())
 
 
 def test_streaming_prints_the_same(folder, capsys):
@@ -241,7 +288,12 @@ def test_ridge_row(folder, capsys):
         (["sr.tif", "hr.tif", "--window", "1,2,3"], 2, "ROW,COLUMN,ROWS,COLUMNS, got '1,2,3'"),
         (["sr.tif", "hr.tif", "--window", "60,0,8,8"], 1, "leaves the truth of 64x96"),
         (["sr.tif", "hr.tif", "--csv", "none/t.csv"], 2, "folder of 'none/t.csv' does not exist"),
-        (["sr.tif", "hr.tif", "--stream", "--report", "r.html"], 2, "leave it or --stream out"),
+        (["sr.tif", "hr.tif", "--stream", "-l", "lr.tif", "--ridge", "text.tif"], 2, "or --stream"),
+        (["sr.tif", "hr.tif", "--bins", "0,5,x"], 2, "--bins takes numbers with commas"),
+        (["sr.tif", "hr.tif", "--bins", "5,0"], 2, "two or more ascending edges"),
+        (["sr.tif", "hr.tif", "--saturation", "nan"], 2, "--saturation must be finite"),
+        (["sr.tif", "hr.tif", "--niqe-model", "text.tif"], 2, "text.tif: no model of NIQE"),
+        (["sr.tif", "hr.tif", "--zones", "missing.tif"], 1, "missing.tif"),
         (["moved.tif", "hr.tif", "--stream"], 1, "the prediction (moved.tif) covers"),
         (["sr.tif", "radiance.tif", "--stream"], 2, "--data-range is needed: the truth is"),
         (["sr.tif", "hr.tif", "--error-map", "sr.tif"], 2, "sr.tif is an input or another output"),

@@ -1,0 +1,144 @@
+// Accumulators of windowed scores, NIQE and spectra: blocks, rows and merges give the whole.
+#include <torch/types.h>
+
+#include <cmath>
+
+#include "deeplight/core/errors.hpp"
+#include "deeplight/metrics/gradient_error.hpp"
+#include "deeplight/metrics/ms_ssim.hpp"
+#include "deeplight/metrics/niqe.hpp"
+#include "deeplight/metrics/piqe.hpp"
+#include "deeplight/metrics/spectral_error.hpp"
+#include "temporary_folder.hpp"
+
+// After torch, whose logging header has a CHECK of its own.
+#include <doctest/doctest.h>
+
+namespace {
+
+using namespace deeplight::metrics;
+using deeplight::FileError;
+using deeplight::FormatError;
+using deeplight::InvalidArgument;
+
+at::Tensor lights(at::IntArrayRef shape, std::uint64_t seed) {
+  torch::manual_seed(seed);
+  const at::Tensor lit = torch::rand(shape, at::kDouble).lt(0.4);
+  return torch::rand(shape, at::kDouble).mul(200.0).mul(lit) + torch::randn(shape, at::kDouble);
+}
+
+double value(const at::Tensor& tensor) {
+  return tensor.item<double>();
+}
+
+NiqeModel small_model() {
+  NiqeFit fit({.data_range = 255.0, .block_size = 16}, 0.0);
+  fit.update(lights({3, 1, 64, 64}, 9));
+  return fit.compute();
+}
+
+}  // namespace
+
+TEST_CASE("MS-SSIM of rows that come in any height is the whole image's") {
+  const at::Tensor x = lights({91, 70}, 1), y = lights({91, 70}, 2) * 0.3 + x;
+  at::Tensor mask = torch::ones({91, 70}, at::kBool);
+  mask[40][33] = false;
+  MsSsimOptions options{.data_range = 255.0, .weights = {0.2, 0.3, 0.5}, .window_size = 5};
+  MsSsimOptions whole = options;
+  whole.mask = mask;
+  const double expected = value(ms_ssim(x, y, whole));
+  for (const std::int64_t step : {1, 2, 7, 30, 91}) {
+    MsSsimRows rows(options);
+    for (std::int64_t row = 0; row < 91; row += step) {
+      const std::int64_t count = std::min<std::int64_t>(step, 91 - row);
+      rows.update(x.narrow(0, row, count), y.narrow(0, row, count), mask.narrow(0, row, count));
+    }
+    CHECK(rows.compute() == doctest::Approx(expected).epsilon(1e-12));
+    MsSsimAccumulator again(options);
+    again.load_state(rows.state());
+    CHECK(again.compute() == rows.compute());
+  }
+}
+
+TEST_CASE("spectral accumulators of rows merge to the whole") {
+  const at::Tensor x = lights({80, 48}, 3), y = lights({80, 48}, 4);
+  const SpectralOptions options{.statistic = SpectralStatistic::log, .window_size = 16};
+  SpectralAccumulator first(options), second(options);
+  first.update(x.narrow(0, 0, 40 + 8), y.narrow(0, 0, 40 + 8));
+  second.update(x.narrow(0, 40, 40), y.narrow(0, 40, 40));
+  first.merge(second);
+  CHECK(first.compute() == doctest::Approx(value(spectral_error(x, y, options))).epsilon(1e-12));
+  CHECK(first.count() == 9 * 5);
+  first.reset();
+  CHECK(std::isnan(first.compute()));
+  CHECK_THROWS_AS(first.merge_state(at::zeros({3}, at::kDouble)), InvalidArgument);
+}
+
+TEST_CASE("a model of NIQE is kept as JSON and refused when it is none") {
+  const NiqeModel model = small_model();
+  const deeplight::testing::TemporaryFolder folder;
+  save_niqe_model(model, folder / "model.json");
+  const NiqeModel again = load_niqe_model(folder / "model.json");
+  CHECK(again.mean.equal(model.mean));
+  CHECK(again.covariance.equal(model.covariance));
+  CHECK(again.blocks == 48);
+  const at::Tensor x = lights({64, 64}, 5);
+  CHECK(value(niqe(x, again)) == value(niqe(x, model)));
+  CHECK_THROWS_AS(load_niqe_model(folder / "none.json"), FileError);
+  CHECK_THROWS_AS(niqe_model_from_json("{}"), FormatError);
+  CHECK_THROWS_AS(niqe_model_from_json("]"), FormatError);
+  CHECK_THROWS_AS(niqe(x, NiqeModel{}), InvalidArgument);
+}
+
+TEST_CASE("NIQE and PIQE in pieces are the whole image's") {
+  const NiqeModel model = small_model();
+  const at::Tensor x = lights({64, 48}, 6);
+  NiqeAccumulator above(model), below(model);
+  above.update(x.narrow(0, 0, 42), 0, 0, 10, 0);
+  below.update(x.narrow(0, 22, 42), 10, 0, 0, 0);
+  above.merge(below);
+  CHECK(above.compute() == doctest::Approx(value(niqe(x, model))).epsilon(1e-9));
+
+  const PiqeOptions options{.stretch = PiqeStretch::range, .data_range = 255.0};
+  PiqeAccumulator pieces(options);
+  pieces.update(x.narrow(0, 0, 35), {.bottom = 3});
+  pieces.update(x.narrow(0, 29, 35), {.top = 3});
+  CHECK(pieces.compute() == doctest::Approx(value(piqe(x, options))).epsilon(1e-13));
+}
+
+TEST_CASE("states of single-image scores join") {
+  const at::Tensor x = lights({40, 30}, 7);
+  LaplacianVarianceAccumulator first, second;
+  first.update(x.narrow(0, 0, 20));
+  second.update(x.narrow(0, 18, 22));
+  LaplacianVarianceAccumulator both;
+  both.load_state(first.state());
+  both.merge(second);
+  CHECK(both.compute() == doctest::Approx(value(laplacian_variance(x))).epsilon(1e-12));
+  CHECK(both.count() == 38 * 28);
+
+  EntropyAccumulator bins({.data_range = 255.0});
+  bins.update(x.narrow(0, 0, 7));
+  EntropyAccumulator rest({.data_range = 255.0});
+  rest.update(x.narrow(0, 7, 33));
+  bins.merge(rest);
+  CHECK(bins.compute() == value(entropy(x, {.data_range = 255.0})));
+  CHECK_THROWS_AS(bins.merge(EntropyAccumulator({.data_range = 255.0, .bins = 3})),
+                  InvalidArgument);
+}
+
+TEST_CASE("gradcheck of the spectral error by central differences") {
+  const at::Tensor y = lights({8, 8}, 11);
+  at::Tensor x = lights({8, 8}, 12).requires_grad_();
+  const SpectralOptions options{.window_size = 8};
+  spectral_error(x, y, options).backward();
+  const at::Tensor slope = x.grad();
+  for (const auto& [row, column] : {std::pair{1, 2}, {4, 4}, {6, 3}}) {
+    at::Tensor up = x.detach().clone(), down = up.clone();
+    up[row][column] += 1e-4;
+    down[row][column] -= 1e-4;
+    const double expected =
+        (value(spectral_error(up, y, options)) - value(spectral_error(down, y, options))) / 2e-4;
+    CHECK(value(slope[row][column]) == doctest::Approx(expected).epsilon(1e-5));
+  }
+}
