@@ -16,6 +16,7 @@ import json
 from dataclasses import asdict
 from pathlib import Path
 
+from deeplight.cli.settings import setting
 from deeplight.downscaling import averaged, baseline_candidates, lines, network_candidate, score
 from deeplight.models import load_network
 from deeplight.training import load_config, load_data
@@ -30,12 +31,14 @@ def main() -> None:
     parser.add_argument("--weights", type=Path, nargs="*", default=[])
     parser.add_argument("--part", choices=("train", "validation", "test"), default="test")
     parser.add_argument("--data", type=Path, help="folder of the rasters, instead of data.root")
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", dest="settings")
     parser.add_argument("--index", default="ndvi", help="guide band that sharpening uses")
     parser.add_argument("--json", action="store_true", help="machine-readable, one object")
     arguments = parser.parse_args()
-    config = load_config(
-        arguments.config, {"data.root": str(arguments.data)} if arguments.data else {}
-    )
+    overrides = dict(setting(text) for text in arguments.settings)
+    if arguments.data:
+        overrides["data.root"] = str(arguments.data)
+    config = load_config(arguments.config, overrides)
     data = load_data(config)
     candidates = baseline_candidates(data, arguments.index)
     networks = {}
