@@ -48,19 +48,29 @@ def predict_region(
         autocast: makes the context in which the network computes.
         context: read the surroundings too, which may belong to other parts of the split.
         self_ensemble: mean over the eight flips and rotations.
-        cells: of a window at most; changes memory and time, not the result.
+        cells: of a window at most; changes memory and time, not the result, unless the network
+            pools inside: then the middle window's values serve all of them.
     """
     frame = frame_of(data, region, context)
     preprocessor, r = data.preprocessor(), data.scale
     device = next(network.parameters()).device
     low = preprocessor.low_resolution(data.low_resolution_of(frame))
     symmetries = _SYMMETRIES if self_ensemble else _SYMMETRIES[:1]
+    row, column, height, width = region
+    corner = (row - frame[0], column - frame[1])
+    owners = list(_owners(height, width, cells))
     with torch.no_grad(), autocast():
         statistics = [network.image_statistics(s.apply(low).to(device)) for s in symmetries]
-    row, column, height, width = region
+        if network.needs_representative_pass:
+            top, left, rows, columns = owners[len(owners) // 2]
+            middle = (corner[0] + top, corner[1] + left, rows, columns)
+            for symmetry, whole in zip(symmetries, statistics, strict=True):
+                part, guides, _, read = _window(network, data, frame, low, middle, symmetry, device)
+                seen = whole.for_tile(read[0], read[1])
+                whole.pooled = network.representative_statistics(part, guides, seen).pooled
     result = torch.empty(1, 1, height * r, width * r)
-    for top, left, rows, columns in _owners(height, width, cells):
-        owner = (row - frame[0] + top, column - frame[1] + left, rows, columns)
+    for top, left, rows, columns in owners:
+        owner = (corner[0] + top, corner[1] + left, rows, columns)
         image: Any = 0.0
         for symmetry, whole in zip(symmetries, statistics, strict=True):
             image = image + _predict_window(
@@ -72,18 +82,17 @@ def predict_region(
     return result
 
 
-def _predict_window(
+def _window(
     network: Any, data: TrainingData, frame: Region, low: torch.Tensor, owner: Region,
-    symmetry: _Symmetry, statistics: Any, device: torch.device, autocast: Any,
-) -> torch.Tensor:  # fmt: skip
-    """Normalised image of ``owner``, a region of the frame, seen through a symmetry."""
+    symmetry: _Symmetry, device: torch.device,
+) -> tuple[torch.Tensor, dict[str, torch.Tensor], Region, Region]:  # fmt: skip
+    """Inputs of ``owner`` with its halo, seen through a symmetry; where both lie."""
     native = network.native
     _, _, rows, columns = frame
     turned = symmetry.place(owner, rows, columns)
     size = (columns, rows) if symmetry.transpose else (rows, columns)
     read = _read_window(turned, *size, native.margin(), native.tile_multiple())
-    source = symmetry.origin(read, rows, columns)
-    top, left, height, width = source
+    top, left, height, width = symmetry.origin(read, rows, columns)
     part = symmetry.apply(low[:, :, top : top + height, left : left + width]).to(device)
     window = (frame[0] + top, frame[1] + left, height, width)
     guides = {
@@ -91,8 +100,18 @@ def _predict_window(
         for name, guide in data.guides.items()
     }
     owned = (turned[0] - read[0], turned[1] - read[1], turned[2], turned[3])
+    return part, guides, owned, read
+
+
+def _predict_window(
+    network: Any, data: TrainingData, frame: Region, low: torch.Tensor, owner: Region,
+    symmetry: _Symmetry, statistics: Any, device: torch.device, autocast: Any,
+) -> torch.Tensor:  # fmt: skip
+    """Normalised image of ``owner``, a region of the frame, seen through a symmetry."""
+    part, guides, owned, read = _window(network, data, frame, low, owner, symmetry, device)
+    seen = statistics.for_tile(read[0], read[1])
     with torch.no_grad(), autocast():
-        image = native.forward_part(part, guides, owned, statistics.for_tile(read[0], read[1]))
+        image = network.native.forward_part(part, guides, owned, seen)
     return symmetry.undo(image.float().cpu())
 
 

@@ -6,6 +6,7 @@ import pytest
 import torch
 from tiny_run import CONFIG
 
+import deeplight
 from deeplight.training import load_config, load_data
 from deeplight.training.loop import Trainer
 from deeplight.training.prediction import _SYMMETRIES, _owners, frame_of, predict_region
@@ -39,6 +40,43 @@ def test_windows_do_not_change_the_image(tiny, context, self_ensemble):
     assert whole.shape == (1, 1, REGION[2] * tiny[1].scale, REGION[3] * tiny[1].scale)
     for cells in (16, 40):
         assert difference(predict(*tiny, cells=cells, **options), whole) < 1e-5
+
+
+@pytest.mark.parametrize("self_ensemble", [False, True])
+def test_what_a_network_pools_inside_is_the_same_in_every_window(tiny, self_ensemble):
+    _, data = tiny
+    torch.manual_seed(0)
+    guides = {name: data.window(guide, REGION).shape[1] for name, guide in data.guides.items()}
+    small = {"stages": 1, "blocks": 1, "reconstruction_blocks": 1, "reduction": 4, "width": 4}
+    network = deeplight.create_model("mocolsk_net", scale=data.scale, guides=guides, **small).eval()
+    seen = []
+    own_part = network.native.forward_part
+
+    class Native:
+        """The native network, with an ear at its windows."""
+
+        def __getattr__(self, name):
+            return getattr(network.native, name)
+
+        def forward_part(self, low, guides, part, statistics):
+            seen.append(statistics.pooled)
+            return own_part(low, guides, part, statistics)
+
+    class Listened:
+        """A network that `predict_region` takes for the network itself."""
+
+        native = Native()
+
+        def __getattr__(self, name):
+            return getattr(network, name)
+
+    predict(Listened(), data, cells=16, self_ensemble=self_ensemble)
+    orientations = 8 if self_ensemble else 1
+    first = seen[:orientations]
+    assert len(seen) > orientations and all(first)
+    for index, pooled in enumerate(seen):
+        expected = first[index % orientations]
+        assert all(torch.equal(pooled[name], expected[name]) for name in expected)
 
 
 @pytest.mark.parametrize("size", [(9, 11), (1, 50), (50, 1), (8, 8)])
