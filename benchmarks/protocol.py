@@ -26,6 +26,7 @@ class Row:
     ratio: float
     low: float
     high: float
+    peak: float | None = None  # share of the machine's multiply-adds, where that is the bound
 
 
 def _seconds(run: Callable[[], object]) -> float:

@@ -50,11 +50,14 @@ def main() -> None:
     rows = []
     for name in arguments.names:
         rows += importlib.import_module(name).rows(arguments.rounds)
-    table = Table("item", "shape", "threads", "rival", "own ms", "rival ms", "ratio", "95 %")
+    table = Table(
+        "item", "shape", "threads", "rival", "own ms", "rival ms", "ratio", "95 %", "of peak"
+    )
     for row in rows:
         table.add_row(
             row.item, row.shape, str(row.threads), row.rival, f"{row.own_ms:.2f}",
             f"{row.rival_ms:.2f}", f"{row.ratio:.2f}", f"{row.low:.2f}-{row.high:.2f}",
+            "" if row.peak is None else f"{row.peak:.0%}",
         )  # fmt: skip
     Console().print(table)
     if arguments.json:

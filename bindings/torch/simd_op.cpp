@@ -1,12 +1,20 @@
-// torch.ops.deeplight.simd_level, set_simd_level: which instruction set the CPU kernels use.
+// torch.ops.deeplight.simd_level, set_simd_level, fma_peak: which instruction set the CPU kernels
+// use, and what it could do at best.
+#include <ATen/Parallel.h>
 #include <torch/library.h>
 
+#include <algorithm>
 #include <atomic>
+#include <chrono>
 #include <cstdlib>
 #include <string>
+#include <vector>
 
 #include "deeplight/core/errors.hpp"
+#include "deeplight/kernels/fma_peak_cpu.hpp"
 #include "simd_levels.hpp"
+
+DEEPLIGHT_SIMD_DISPATCH(kernels::FmaPeakTable, fma_peak_table)
 
 namespace deeplight::ops {
 namespace {
@@ -58,6 +66,24 @@ void set_level(const std::string& name) {
   current_level() = level_named(name, "set_simd_level");
 }
 
+/// Multiply-adds of float32 per second with `threads` threads, the best of a few tries.
+double fma_peak(std::int64_t threads) {
+  require(threads >= 1, "fma_peak: threads must be at least 1, got ", threads);
+  const auto& table = fma_peak_table();
+  constexpr std::int64_t rounds = 2'000'000;
+  std::vector<float> sinks(threads);
+  double best = 0;
+  for (int attempt = 0; attempt < 10; ++attempt) {
+    const auto start = std::chrono::steady_clock::now();
+    at::parallel_for(0, threads, 1, [&](std::int64_t begin, std::int64_t end) {
+      for (std::int64_t i = begin; i < end; ++i) sinks[i] = table.run(rounds);
+    });
+    const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - start;
+    best = std::max(best, double(threads * rounds * table.macs_per_round) / seconds.count());
+  }
+  return best;
+}
+
 }  // namespace
 
 SimdLevel simd_level() {
@@ -68,5 +94,6 @@ SimdLevel simd_level() {
 
 TORCH_LIBRARY_FRAGMENT(deeplight, library) {
   library.def("simd_level() -> str", &deeplight::ops::name_of_level);
+  library.def("fma_peak(int threads) -> float", &deeplight::ops::fma_peak);
   library.def("set_simd_level(str name) -> ()", &deeplight::ops::set_level);
 }
