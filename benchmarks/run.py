@@ -16,7 +16,16 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-NAMES = ("deform_conv", "mocolsk_net", "networks", "tiled_prediction", "window_metrics")
+NAMES = (
+    "deform_conv",
+    "depthwise",
+    "dynamic_conv",
+    "large_selective_kernel",
+    "mocolsk_net",
+    "networks",
+    "tiled_prediction",
+    "window_metrics",
+)
 
 
 def _machine() -> dict[str, object]:
