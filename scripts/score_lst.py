@@ -33,6 +33,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, help="folder of the rasters, instead of data.root")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", dest="settings")
     parser.add_argument("--index", default="ndvi", help="guide band that sharpening uses")
+    parser.add_argument("--per-image", action="store_true", help="score each region, then average")
     parser.add_argument("--json", action="store_true", help="machine-readable, one object")
     arguments = parser.parse_args()
     overrides = dict(setting(text) for text in arguments.settings)
@@ -56,7 +57,7 @@ def main() -> None:
         return
     cells = sum(height * width for _, _, height, width in data.regions[arguments.part])
     print(f"{config.weights.name}, {arguments.part}: {cells} low-resolution cells")
-    print("\n".join(lines(rows)))
+    print("\n".join(lines(rows, averaged_images=arguments.per_image)))
 
 
 if __name__ == "__main__":

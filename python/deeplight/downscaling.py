@@ -8,6 +8,7 @@ low-resolution cells, since neighbouring pixels err together.
 from __future__ import annotations
 
 import contextlib
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -31,13 +32,16 @@ class Scores:
     """One row of the table.
 
     Attributes:
-        values: of :data:`COLUMNS`; bias is prediction - truth.
+        values: of :data:`COLUMNS`, over all pixels of the part; bias is prediction - truth.
+        averaged: the same of each region (image) by itself, then averaged, as papers do; regions in
+            which a score is not defined are left out.
         rmse_interval: 95 %, K.
         gain: RMSE of the row that others are held against minus this one's, K; above 0 is better.
         gain_interval: 95 %, in pairs over the same blocks.
     """
 
     values: dict[str, float]
+    averaged: dict[str, float]
     rmse_interval: tuple[float, float]
     gain: float
     gain_interval: tuple[float, float]
@@ -89,17 +93,31 @@ def score(
         name: _sampled_rmse((image - truth).square(), of_block, count, draws)
         for name, image in joined.items()
     }
-    reference = metrics.rmse(joined[against][None], truth[None])
     rows = {}
+    reference = _values(joined[against], truth)["rmse"]
     for name, image in joined.items():
-        values = {key: float(getattr(metrics, key)(image[None], truth[None])) for key in COLUMNS}
+        values = _values(image, truth)
+        of_region = [_values(*pair) for pair in zip(images[name], truths, strict=True)]
         rows[name] = Scores(
             values,
+            {key: _mean([region[key] for region in of_region]) for key in COLUMNS},
             _interval(errors[name]),
-            float(reference) - values["rmse"],
+            reference - values["rmse"],
             _interval(errors[against] - errors[name]),
         )
     return rows
+
+
+def _values(image: torch.Tensor, truth: torch.Tensor) -> dict[str, float]:
+    """Scores of a list of pixels; NaN without any."""
+    if truth.numel() == 0:
+        return dict.fromkeys(COLUMNS, math.nan)
+    return {key: float(getattr(metrics, key)(image[None], truth[None])) for key in COLUMNS}
+
+
+def _mean(values: Sequence[float]) -> float:
+    known = [value for value in values if not math.isnan(value)]
+    return math.fsum(known) / len(known) if known else math.nan
 
 
 def baseline_candidates(data: TrainingData, index: str = "ndvi") -> dict[str, Candidate]:
@@ -237,11 +255,12 @@ def _interval(samples: torch.Tensor) -> tuple[float, float]:
     return low, high
 
 
-def lines(rows: Mapping[str, Scores]) -> Iterator[str]:
-    """The table as text."""
+def lines(rows: Mapping[str, Scores], *, averaged_images: bool = False) -> Iterator[str]:
+    """The table as text; scores of images one by one, averaged, where that is asked for."""
     units = [f"{key.upper()}{f' [{unit}]' if unit else ''}" for key, unit in COLUMNS.items()]
     yield f"{'':28s}" + "".join(f"{unit:>10s}" for unit in units) + f"{'gain [K]':>26s}"
     for name, row in rows.items():
-        numbers = "".join(f"{value:10.3f}" for value in row.values.values())
+        values = row.averaged if averaged_images else row.values
+        numbers = "".join(f"{value:10.3f}" for value in values.values())
         low, high = row.gain_interval
         yield f"{name:28s}{numbers}{f'{row.gain:.3f} [{low:.3f}, {high:.3f}]':>26s}"

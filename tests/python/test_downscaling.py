@@ -108,6 +108,26 @@ def test_a_perfect_candidate_and_missing_pixels(data):
     assert len(list(lines(rows))) == 3
 
 
+def test_scores_of_images_are_averaged(scene, table):
+    halves = {**PARTS, "split.test": [{"rows": [6, 8]}, {"rows": [9, 11]}]}
+    data = load_data(load_config(CONFIG, {"data.root": str(scene), **halves}))
+    rows = score(data, "test", baseline_candidates(data))
+    for name in ("bicubic", "TsHARP"):
+        make = baseline_candidates(data)[name]
+        errors = [
+            make(region) - data.window(data.target, region)[0, 0].double()
+            for region in data.regions["test"]
+        ]
+        separate = [float(error.square().mean().sqrt()) for error in errors]
+        assert rows[name].averaged["rmse"] == pytest.approx(np.mean(separate))
+        pooled = float(torch.stack(errors).square().mean().sqrt())
+        assert rows[name].values["rmse"] == pytest.approx(pooled)
+        assert separate[0] != pytest.approx(separate[1], rel=0.01)
+    for key, value in table["bicubic"].averaged.items():
+        assert value == pytest.approx(table["bicubic"].values[key])  # one region
+    assert len(list(lines(rows, averaged_images=True))) == 8
+
+
 def test_wrong_use(data):
     with pytest.raises(ValueError, match="'bicubic' is no candidate"):
         score(data, "test", {"x": lambda region: torch.zeros(1)})
