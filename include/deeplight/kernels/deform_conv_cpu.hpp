@@ -77,7 +77,11 @@ struct DeformBlock {
     T held[3][deform_block];
     for (int i = 0; i < 3; ++i) {
       for (std::int64_t p = from[i] ? count : 0; p < deform_block; ++p) held[i][p] = T(1);
-      if (from[i]) std::memcpy(held[i], from[i], count * sizeof(T));
+      if (!from[i]) continue;
+      std::memcpy(held[i], from[i], count * sizeof(T));
+      // Three short pieces per tap of as many planes: too many streams for the hardware to foresee.
+      for (std::int64_t line = 0; line < deform_block; line += 16)
+        DEEPLIGHT_PREFETCH(from[i] + deform_block + line);
     }
     const auto tap_y = static_cast<std::int32_t>((tap / g.kernel_w) * g.dilation_h);
     const auto tap_x = static_cast<std::int32_t>((tap % g.kernel_w) * g.dilation_w);

@@ -38,6 +38,13 @@
 #define DEEPLIGHT_RESTRICT __restrict__
 #endif
 
+// A hint; any address will do.
+#if defined(__GNUC__)
+#define DEEPLIGHT_PREFETCH(address) __builtin_prefetch(address)
+#else
+#define DEEPLIGHT_PREFETCH(address) static_cast<void>(address)
+#endif
+
 namespace deeplight::kernels {
 inline namespace DEEPLIGHT_SIMD_TAG {
 namespace simd {
