@@ -88,7 +88,8 @@ DEEPLIGHT_INLINE void RasterScores::add_spectral() {
   const auto score = std::make_shared<metrics::SpectralAccumulator>(
       metrics::SpectralOptions{.statistic = metrics::SpectralStatistic::log});
   // A window begins at every stride: a block of one stride, the rest of the window below it.
-  const auto queue = std::make_shared<detail::BlockQueue>(score->stride(), score->overlap(), false);
+  const auto queue = std::make_shared<detail::BlockQueue>(score->stride(), score->overlap(),
+                                                          score->overlap(), false);
   scores_.push_back({"spectral",
                      [score, queue](const ScoredRows& given) {
                        queue->push(
@@ -107,7 +108,9 @@ DEEPLIGHT_INLINE void RasterScores::add_no_reference(const RasterScoreOptions& o
   const auto add_piqe = [&](const std::string& key, bool lit) {
     const auto score = std::make_shared<metrics::PiqeAccumulator>(stretched);
     const auto queue =
-        std::make_shared<detail::BlockQueue>(kernels::piqe_block, score->halo(), false);
+        // The last block is filled up with mirrored rows, which may be those of the block above.
+        std::make_shared<detail::BlockQueue>(kernels::piqe_block, score->halo(),
+                                             kernels::piqe_block + score->halo(), false);
     scores_.push_back(
         {key,
          [score, queue, lit](const ScoredRows& rows) {
@@ -136,7 +139,9 @@ DEEPLIGHT_INLINE void RasterScores::add_no_reference(const RasterScoreOptions& o
   if (options.niqe_model) {
     const std::int64_t block = options.niqe_model->options.block_size;
     const auto score = std::make_shared<metrics::NiqeAccumulator>(*options.niqe_model);
-    const auto queue = std::make_shared<detail::BlockQueue>(block, score->halo(), true);
+    // An image is cut to whole blocks, so the rows below must lie in whole blocks too.
+    const std::int64_t wait = (score->halo() + block - 1) / block * block;
+    const auto queue = std::make_shared<detail::BlockQueue>(block, score->halo(), wait, true);
     scores_.push_back({"niqe",
                        [score, queue, block](const ScoredRows& rows) {
                          queue->push(detail::fresh_rows(rows), rows.last,

@@ -44,13 +44,10 @@ class BlockQueue {
   /// Rows of the region with its halo, and how many rows of it are above and below the region.
   using Visit = std::function<void(const QueuedRows& rows, std::int64_t top, std::int64_t bottom)>;
 
+  /// @param wait     rows below a block before it is handed on, `halo` at least
   /// @param cut_end  rows at the image's end that fill no block are left out, not handed on
-  BlockQueue(std::int64_t block, std::int64_t halo, bool cut_end)
-      : block_(block),
-        halo_(halo),
-        // Of an image that is cut to whole blocks, the rows below must lie in whole blocks too.
-        wait_(cut_end ? (halo + block - 1) / block * block : halo),
-        cut_end_(cut_end) {}
+  BlockQueue(std::int64_t block, std::int64_t halo, std::int64_t wait, bool cut_end)
+      : block_(block), halo_(halo), wait_(wait), cut_end_(cut_end) {}
 
   /// Adds rows and hands on every block that can be judged; with `last` all that are left.
   void push(const QueuedRows& fresh, bool last, const Visit& visit) {

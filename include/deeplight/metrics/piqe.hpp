@@ -79,7 +79,8 @@ struct PiqeHalo {
 
 /// PIQE of an image that comes in pieces. A piece's region begins at multiples of 16 and ends at
 /// multiples of 16 or with the image. Around it come `halo()` more pixels on every side where the
-/// image goes on, none where the image ends. Any order, one value.
+/// image goes on, none where the image ends. A piece that ends with the image has at least 16 rows
+/// and columns, or all that there are: they fill up the last block. Any order, one value.
 class PiqeAccumulator {
  public:
   /// @throws InvalidArgument  stretch maximum, which no piece can know
@@ -88,6 +89,7 @@ class PiqeAccumulator {
   static constexpr std::int64_t halo() { return 3; }
 
   /// @param piece  [..., h, w], region and halo; mask and where have its shape
+  /// @throws InvalidArgument  no room for the halo, too few rows to fill up the last block
   void update(const at::Tensor& piece, PiqeHalo halo, const std::optional<at::Tensor>& mask = {},
               const std::optional<at::Tensor>& where = {});
   void merge(const PiqeAccumulator& other);

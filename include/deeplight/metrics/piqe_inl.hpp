@@ -47,6 +47,13 @@ DEEPLIGHT_INLINE PiqeVerdicts piqe_verdicts(const at::Tensor& image, const PiqeO
   const std::int64_t columns = planes.size(2) - halo.left - halo.right;
   require(std::min({halo.top, halo.left, halo.bottom, halo.right}) >= 0 && rows > 0 && columns > 0,
           "piqe: a piece of ", planes.size(1), "x", planes.size(2), " has no room for its halo");
+  const auto filled = [](std::int64_t inner, std::int64_t before) {
+    return before == 0 ||
+           (kernels::piqe_block - inner % kernels::piqe_block) % kernels::piqe_block <=
+               inner + before;
+  };
+  require(filled(rows, halo.top) && filled(columns, halo.left), "piqe: the last piece of ", rows,
+          "x", columns, " pixels is too small to fill up its block; give it the block before too");
 
   std::vector<kernels::PiqeRules> rules(static_cast<std::size_t>(planes.size(0)),
                                         piqe_rules(options));

@@ -101,3 +101,25 @@ def test_cities_and_widths():
     widths = metrics.source_widths(source, source, min_peak=10)
     assert widths.target.tolist() == [5.0]
     assert (widths.row.tolist(), widths.column.tolist()) == ([15], [15])
+
+
+@pytest.mark.parametrize(
+    "score",
+    [
+        lambda p, t: metrics.psnr(p, t, data_range=255),
+        metrics.rmse,
+        metrics.mae,
+        metrics.bias,
+        metrics.rsd,
+        metrics.r2,
+        metrics.cc,
+        lambda p, t: metrics.sam(p, t, vectors="image"),
+        metrics.sam,
+        lambda p, t: metrics.ergas(p, t, ratio=0.25),
+        metrics.total_light_ratio,
+    ],
+)
+def test_gradients(score):
+    p, t = pair(3, 5, 6)
+    p, t = (p + 40).requires_grad_(), t + 40
+    assert torch.autograd.gradcheck(lambda x: score(x, t), (p,), eps=1e-5, atol=1e-6)

@@ -44,7 +44,7 @@ def lights(seed, *shape):
     return t + torch.randn(shape, dtype=torch.double, generator=generator) * 5, t
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=6, deadline=None)
 @given(SEEDS, SIDES, SIDES)
 def test_symmetry(seed, rows, columns):
     p, t = lights(seed, rows, columns)
@@ -53,7 +53,7 @@ def test_symmetry(seed, rows, columns):
     assert metrics.bias(p, t).item() == -metrics.bias(t, p).item()
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=6, deadline=None)
 @given(SEEDS, st.permutations(range(4)))
 def test_order_of_the_batch(seed, order):
     p, t = lights(seed, 4, 1, 20, 20)
@@ -68,7 +68,7 @@ def test_order_of_the_batch(seed, order):
             torch.testing.assert_close(b, want, rtol=1e-12, atol=1e-13)
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=6, deadline=None)
 @given(SEEDS, st.integers(0, 8), st.integers(0, 8), st.integers(16, 24), st.integers(16, 24))
 def test_mask_is_crop(seed, top, left, rows, columns):
     p, t = lights(seed, 40, 44)
@@ -84,7 +84,7 @@ def test_mask_is_crop(seed, top, left, rows, columns):
         assert got == pytest.approx(score(p[part], t[part]).item(), rel=1e-11, abs=1e-12)
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=6, deadline=None)
 @given(SEEDS, st.lists(st.integers(1, 59), max_size=4, unique=True))
 def test_tiling_is_whole(seed, cuts):
     p, t = lights(seed, 60, 30)
@@ -115,7 +115,7 @@ def test_tiling_is_whole(seed, cuts):
         assert whole.compute() == pytest.approx(expected, rel=1e-11, nan_ok=True)
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=6, deadline=None)
 @given(SEEDS, st.integers(0, 3), st.booleans())
 def test_pieces_of_piqe_are_the_whole(seed, cut, lit):
     p, t = lights(seed, 59, 37)
@@ -137,7 +137,7 @@ def test_pieces_of_piqe_are_the_whole(seed, cut, lit):
     assert again.compute() == pytest.approx(expected, rel=1e-13, nan_ok=True)
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=6, deadline=None)
 @given(SEEDS)
 def test_worse_with_noise(seed):
     _, t = lights(seed, 48, 48)
@@ -152,7 +152,7 @@ def test_worse_with_noise(seed):
         assert values == sorted(values)
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=6, deadline=None)
 @given(SEEDS, st.sampled_from([torch.float16, torch.bfloat16, torch.float32, torch.uint8]))
 def test_types_are_widened_first(seed, dtype):
     p, t = (x.clip(0, 255).to(dtype) for x in lights(seed, 20, 20))
