@@ -1,11 +1,9 @@
 """Deformable convolution against torchvision, ONNX Runtime, its reference, gradcheck, opcheck.
 
-DEEPLIGHT_CASES=5000 runs that many random cases (scripts/soak_operators.py does).
+`scripts/soak_operators.py deform_conv2d` runs thousands of its random cases.
 """
 
 from __future__ import annotations
-
-import os
 
 import pytest
 import torch
@@ -14,26 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from deeplight import functional
-
-
-def case(seed=0, batch=2, channels=4, out=6, h=7, w=5, kernel=(3, 3), groups=1, offset_groups=1,
-         stride=1, padding=1, dilation=1, masked=True, reach=3.0):  # fmt: skip
-    generator = torch.Generator().manual_seed(seed)
-
-    def rand(*shape):
-        return torch.randn(*shape, generator=generator, dtype=torch.float64)
-
-    kh, kw = kernel
-    oh = (h + 2 * padding - dilation * (kh - 1) - 1) // stride + 1
-    ow = (w + 2 * padding - dilation * (kw - 1) - 1) // stride + 1
-    arguments = {
-        "input": rand(batch, channels, h, w),
-        "offset": reach * rand(batch, 2 * offset_groups * kh * kw, oh, ow),
-        "weight": rand(out, channels // groups, kh, kw),
-        "bias": rand(out),
-        "mask": rand(batch, offset_groups * kh * kw, oh, ow).sigmoid() if masked else None,
-    }
-    return arguments, {"stride": stride, "padding": padding, "dilation": dilation}
+from deform_conv_cases import case, check_case
 
 
 @pytest.fixture
@@ -71,39 +50,15 @@ CASES = st.fixed_dictionaries(
 LAYOUTS = st.sampled_from(["contiguous", "channels_last", "sliced"])
 
 
-def laid_out(tensor, layout):
-    if layout == "channels_last":
-        return tensor.to(memory_format=torch.channels_last)
-    if layout == "sliced":
-        return torch.stack([tensor, tensor], -1)[..., 0]
-    return tensor
-
-
 @EVERY_LEVEL
 @settings(
-    max_examples=int(os.environ.get("DEEPLIGHT_CASES", "12")),
+    max_examples=12,
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 @given(shapes=CASES, layout=LAYOUTS)
 def test_values_and_gradients_equal_torchvision_and_the_reference(level, shapes, layout):
-    arguments, sizes = case(padding=4, **shapes)
-    functions = [functional.deform_conv2d, torchvision.ops.deform_conv2d]
-    if shapes["batch"]:
-        functions.append(functional.deform_conv2d_reference)
-    results = []
-    for function in functions:
-        leaves = {
-            name: None if t is None else t.detach().clone().requires_grad_()
-            for name, t in arguments.items()
-        }
-        image = laid_out(leaves["input"], layout)
-        out = function(**{**leaves, "input": image}, **sizes)
-        out.mul(torch.linspace(-1, 1, out.numel()).to(out).view_as(out)).sum().backward()
-        results.append([out] + [t.grad for t in leaves.values() if t is not None])
-    for other in results[1:]:
-        for ours, theirs in zip(results[0], other, strict=True):
-            torch.testing.assert_close(ours, theirs, rtol=1e-9, atol=1e-9)
+    check_case(shapes, layout)
 
 
 @EVERY_LEVEL
