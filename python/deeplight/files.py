@@ -7,7 +7,24 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-__all__ = ["whole_file"]
+__all__ = ["names_the_file", "whole_file"]
+
+
+@contextmanager
+def names_the_file(path: str | Path) -> Iterator[None]:
+    """Gives errors of the operating system the name of the file that was being written.
+
+    A failed `write` or `fsync` knows no name, one of a temporary file would not help.
+
+    Raises:
+        OSError: as inside, of the same kind, with `path`.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno is None:
+            raise
+        raise OSError(error.errno, error.strerror, str(path)) from error
 
 
 @contextmanager
@@ -23,8 +40,9 @@ def whole_file(path: str | Path) -> Iterator[Path]:
     partial = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         yield partial
-        with partial.open("rb") as file:
-            os.fsync(file.fileno())
-        partial.replace(path)
+        with names_the_file(path):
+            with partial.open("rb") as file:
+                os.fsync(file.fileno())
+            partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)

@@ -15,6 +15,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from .files import names_the_file
+
 if TYPE_CHECKING:
     import torch
 
@@ -204,11 +206,12 @@ def _write_atomically(path: Path, data: bytes) -> None:
         raise FileNotFoundError(f"cannot write '{path}': the folder '{path.parent}' does not exist")
     temporary = path.with_name(f"{path.name}.{secrets.token_hex(4)}.tmp")
     try:
-        with temporary.open("xb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
+        with names_the_file(path):
+            with temporary.open("xb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
 

@@ -59,6 +59,7 @@ def initialise(
     where = f"'init.weights' = \"{init.weights}\""
     _check_same_kind(network, source, where)
     notes = _check_light(card["preprocessing"], preprocessing, where)
+    notes += _other_transforms(card["preprocessing"], preprocessing)
     notes += _other_options(network.options, source.options)
     ours = _Inputs.of(network, preprocessing)
     theirs = _Inputs.of(source, card["preprocessing"])
@@ -305,6 +306,20 @@ def _check_light(theirs: Mapping[str, Any], ours: Mapping[str, Any], where: str)
             f"would be {ratio:.2g} times brighter or darker; set data.light.std = {b['std']:g}"
         )
     return list(dict.fromkeys(notes))
+
+
+def _other_transforms(theirs: Mapping[str, Any], ours: Mapping[str, Any]) -> list[str]:
+    """A sentence for each guide of both that is transformed otherwise."""
+    known = {guide["name"]: guide for guide in theirs["guides"]}
+    notes = []
+    for guide in ours["guides"]:
+        here, there = (
+            f"'{of['transform']}' of values / {of['transform_scale']:g}"
+            for of in (guide, known.get(guide["name"], guide))
+        )
+        if here != there:
+            notes.append(f"guide '{guide['name']}' is {here} here, {there} for the weights")
+    return notes
 
 
 def _freeze(network: NativeNetwork, prefixes: Iterable[str], random: set[str]) -> tuple[str, ...]:

@@ -3,7 +3,9 @@
 from pathlib import Path
 
 import pytest
-from tiny_run import SAMPLES, SHIPPED, spoiled
+import torch
+from safetensors.torch import save_file
+from tiny_run import CONFIG, SAMPLES, SHIPPED, spoiled
 
 from deeplight.training import load_config
 from deeplight.training.loop import Trainer
@@ -88,3 +90,30 @@ def test_a_relative_root_of_a_base_is_relative_to_the_base(config_file, tmp_path
     (tmp_path / "more/child.toml").write_text('base = "../tiny.toml"\n')
     root = load_config(tmp_path / "more/child.toml").data.root
     assert Path(root).resolve() == tmp_path / "rasters"
+
+
+def test_initial_weights_are_relative_to_the_file_that_names_them(config_file, tmp_path):
+    config_file.write_text(CONFIG + '[init]\nweights = "starts/w.safetensors"\n')
+    wanted = tmp_path / "starts/w.safetensors"
+    assert Path(load_config(config_file).init.weights) == wanted
+    (tmp_path / "more").mkdir()
+    child = tmp_path / "more/child.toml"
+    child.write_text('base = "../tiny.toml"\n')
+    assert Path(load_config(child).init.weights).resolve() == wanted.resolve()
+    # A shipped name is no path, and what the command line says is seen from where it is said.
+    config_file.write_text(CONFIG + '[init]\nweights = "black-marble-x8"\n')
+    assert load_config(child).init.weights == "black-marble-x8"
+    given = {"init.weights": "here/w.safetensors"}
+    assert load_config(child, given).init.weights == "here/w.safetensors"
+
+
+def test_a_run_is_known_by_the_content_of_its_initial_weights(config_file, tmp_path):
+    first, second = tmp_path / "a.safetensors", tmp_path / "b.safetensors"
+    save_file({"x": torch.zeros(2)}, first)
+    second.write_bytes(first.read_bytes())
+    config = load_config(config_file, {"init.weights": str(first)})
+    moved = load_config(config_file, {"init.weights": str(second)})
+    assert config.digest() == moved.digest() != load_config(config_file).digest()
+    before = config.digest()
+    save_file({"x": torch.ones(2)}, first)
+    assert config.digest() != before

@@ -53,6 +53,24 @@ def test_another_configuration_is_refused_by_key(config_file, cache):
     load_prepared(cache, load_config(spoiled(config_file, "steps = 9", "steps = 10")))
 
 
+def test_a_start_from_weights_needs_no_other_cache(config_file, cache, tmp_path):
+    train(load_config(config_file, {"run.steps": 1}), tmp_path / "first")
+    weights = str(tmp_path / "first/tiny.safetensors")
+    config = load_config(config_file, {"init.weights": weights, "init.freeze": ["align"]})
+    data = load_prepared(cache, config)
+    assert data.notes == load_data(config).notes
+    # Notes are on the weights at hand, not on those of the day when the data were prepared.
+    card = json.loads((tmp_path / "first/tiny.json").read_text())
+    card["preprocessing"]["low_resolution"]["std"] *= 20
+    (tmp_path / "first/tiny.json").write_text(json.dumps(card))
+    (note,) = load_prepared(cache, config).notes
+    assert "light is normalised otherwise" in note and load_data(config).notes == [note]
+    # Where the card gives the statistics, it belongs to the data.
+    config = load_config(config_file, {"init.weights": weights, "init.statistics": "card"})
+    with pytest.raises(ValueError, match="'init' is null there"):
+        load_prepared(cache, config)
+
+
 def test_damaged_and_foreign_files(config_file, cache, tmp_path):
     config = load_config(config_file)
     whole = cache.read_bytes()
