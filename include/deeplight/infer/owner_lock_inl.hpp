@@ -67,6 +67,9 @@ DEEPLIGHT_INLINE OwnerLock::OwnerLock(const std::filesystem::path& file, const s
   int& descriptor = state_->descriptor;
   for (;;) {
     descriptor = ::open(file.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0666);
+    if (descriptor < 0 && (errno == EACCES || errno == EROFS)) {
+      descriptor = ::open(file.c_str(), O_RDONLY | O_CLOEXEC);  // enough to merge what others wrote
+    }
     require<FileError>(descriptor >= 0, "the lock '", file.string(), "' of ", what,
                        " cannot be created: ", std::generic_category().message(errno));
     if (::flock(descriptor, LOCK_EX | LOCK_NB) != 0) {

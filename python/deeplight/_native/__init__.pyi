@@ -6,6 +6,7 @@ import collections.abc
 import numpy
 import numpy.typing
 import os
+import pathlib
 import torch
 import typing
 from . import functional
@@ -295,10 +296,23 @@ def point_spread_kernel(measured: torch.Tensor) -> torch.Tensor:
     """
     A measured kernel of odd sides, checked and normalised to sum 1; float64.
     """
-def predict(network: Network, card: str, low_resolution: collections.abc.Sequence[os.PathLike | str | bytes], outputs: collections.abc.Sequence[os.PathLike | str | bytes], guides: collections.abc.Sequence[tuple[str, os.PathLike | str | bytes]], *, tile: typing.SupportsInt = 256, align: bool = False, consistency: str = 'none', nodata: typing.SupportsFloat | None = None, self_ensemble: bool = False, overwrite: bool = False, compression: str = 'deflate', progress: typing.Any = None) -> dict:
+def merge_shards(card: str, low_resolution: collections.abc.Sequence[os.PathLike | str | bytes], outputs: collections.abc.Sequence[os.PathLike | str | bytes], plans: collections.abc.Sequence[str], **kwargs) -> dict:
     """
-    Super-resolves rasters; `card` is JSON text, `guides` are (name, path) pairs and
-    `progress(done, total)` may return False to cancel. Gives the report as plain data.
+    Assembles the outputs from shards; options as `predict`.
+    """
+def plan_prediction(network: Network, card: str, low_resolution: collections.abc.Sequence[os.PathLike | str | bytes], outputs: collections.abc.Sequence[os.PathLike | str | bytes], guides: collections.abc.Sequence[tuple[str, os.PathLike | str | bytes]], **kwargs) -> list[str]:
+    """
+    Describes the job of each output as JSON text; arguments as `predict`.
+    """
+def predict(network: Network, card: str, low_resolution: collections.abc.Sequence[os.PathLike | str | bytes], outputs: collections.abc.Sequence[os.PathLike | str | bytes], guides: collections.abc.Sequence[tuple[str, os.PathLike | str | bytes]], **kwargs) -> dict:
+    """
+    Super-resolves rasters; `card` is JSON text, `guides` are (name, path) pairs, options
+    those of deeplight.Predictor.predict; `progress(done, total)` may return False to
+    cancel. Gives the report as plain data.
+    """
+def predict_shard(network: Network, card: str, low_resolution: collections.abc.Sequence[os.PathLike | str | bytes], outputs: collections.abc.Sequence[os.PathLike | str | bytes], guides: collections.abc.Sequence[tuple[str, os.PathLike | str | bytes]], plans: collections.abc.Sequence[str], index: typing.SupportsInt, count: typing.SupportsInt, **kwargs) -> dict:
+    """
+    Computes one shard of planned work; arguments as `predict`.
     """
 def raster_info(path: os.PathLike | str | bytes) -> RasterInfo:
     """
@@ -325,6 +339,10 @@ def safetensors_metadata(path: str) -> dict[str, str]:
 def safetensors_sha256(path: str) -> str:
     """
     Hash of a whole, valid safetensors file, as a card states it.
+    """
+def scratch_folder(output: os.PathLike | str | bytes) -> pathlib.Path:
+    """
+    Where the finished tiles of an output wait.
     """
 def score_rasters(truth: os.PathLike | str | bytes, predictions: collections.abc.Sequence[tuple[str, os.PathLike | str | bytes]], *, data_range: typing.SupportsFloat | None = None, low_resolution: os.PathLike | str | bytes | None = None, scale: typing.SupportsInt = 0, lit_threshold: typing.SupportsFloat = 0.0, window: tuple[typing.SupportsInt, typing.SupportsInt, typing.SupportsInt, typing.SupportsInt] | None = None, everything: bool = False, error_map: os.PathLike | str | bytes | None = None, block_pixels: typing.SupportsInt = 2097152, progress: typing.Any = None) -> dict:
     """
