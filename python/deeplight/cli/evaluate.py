@@ -148,22 +148,24 @@ def evaluate(
             check_picture_path(picture or "report.png")
 
     extras = _extras(saturation, bins, niqe_model)
-    if _streamed(stream, truth, part, ridge):
+    if _streamed(stream, truth, ridge):
         from deeplight.cli.evaluate_stream import evaluate_by_blocks
 
-        table = evaluate_by_blocks(
-            prediction,
-            truth,
-            predict=None
-            if weights is None
-            else partial(
+        write = None
+        if weights is not None:
+            assert low_resolution is not None
+            write = partial(
                 _predict_file,
-                str(weights),
+                weights,
                 low_resolution,
                 guides,
                 consistency=consistency,
                 self_ensemble=self_ensemble,
-            ),
+            )
+        table = evaluate_by_blocks(
+            prediction,
+            truth,
+            predict=write,
             data_range=_data_range(data_range, _native.raster_info(truth)),
             low_resolution=low_resolution,
             scale=scale,
@@ -245,9 +247,7 @@ def _print(table: ScoreTable, csv_path: Path | None, as_json: bool) -> None:
 _HELD_PIXELS = 1 << 26
 
 
-def _streamed(
-    wanted: bool | None, truth: Path, window: tuple[int, ...] | None, ridge: Path | None
-) -> bool:
+def _streamed(wanted: bool | None, truth: Path, ridge: Path | None) -> bool:
     from deeplight import _native
 
     if ridge is not None:
@@ -256,8 +256,8 @@ def _streamed(
         return False
     if wanted is not None:
         return wanted
+    # Of the whole raster: a window is cut after it is read.
     grid = _native.raster_info(truth).grid
-    # A window is cut after the whole rasters are read.
     return grid.rows * grid.columns > _HELD_PIXELS
 
 

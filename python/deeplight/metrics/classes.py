@@ -143,6 +143,7 @@ class _Score(Metric):
             raise ValueError(
                 f"{function}: reduction must be 'pooled', 'mean' or 'none', got '{reduction}'"
             )
+        self._keywords = keywords
         self._function = partial(getattr(_functions, function), **keywords)
         self._make = None if accumulator is None else partial(_new, *accumulator)
         self._reduction = reduction
@@ -166,6 +167,7 @@ class _Score(Metric):
         return _read(self._make())
 
     def _join_pooled(self) -> Callable[[torch.Tensor], torch.Tensor]:
+        assert self._make is not None
         return partial(_joined, self._make)
 
     def update(
@@ -458,7 +460,7 @@ class Piqe(_NoReference):
         return _added
 
     def _add_pooled(self, images: Any, mask: Any, chosen: dict[str, Any]) -> None:
-        blocks = _functions.piqe_blocks(*images, mask=mask, **chosen, **self._function.keywords)
+        blocks = _functions.piqe_blocks(images[0], mask=mask, **chosen, **self._keywords)
         state = getattr(self, self._state)
         distortion = blocks.distortion[blocks.counted].sum()
         zero = torch.zeros_like(distortion)
