@@ -26,9 +26,28 @@ endif()
 deeplight_add_tests(deeplight_base_tests FOLDERS ${_base_folders} LIBRARIES ${_base_libraries})
 
 if(DEEPLIGHT_ASAN)
-  target_compile_options(deeplight_base_tests PRIVATE -fsanitize=address,undefined
-    -fno-sanitize-recover=undefined -fno-omit-frame-pointer)
-  target_link_options(deeplight_base_tests PRIVATE -fsanitize=address,undefined)
+  # The kernels once more with each instruction set that this machine runs.
+  set(_sanitized deeplight_base_tests)
+  include(${CMAKE_CURRENT_LIST_DIR}/simd_levels.cmake)
+  include(CheckCXXSourceRuns)
+  foreach(_level IN ITEMS avx2 avx512)
+    if(NOT _level IN_LIST _simd_levels)
+      continue()
+    endif()
+    string(REPLACE avx512 avx512bw _feature ${_level})
+    check_cxx_source_runs("int main() { return __builtin_cpu_supports(\"${_feature}\") ? 0 : 1; }"
+      DEEPLIGHT_RUNS_${_level})
+    if(DEEPLIGHT_RUNS_${_level})
+      deeplight_add_tests(deeplight_kernel_tests_${_level} FOLDERS kernels LIBRARIES deeplight_core)
+      target_compile_options(deeplight_kernel_tests_${_level} PRIVATE ${_simd_flags_${_level}})
+      list(APPEND _sanitized deeplight_kernel_tests_${_level})
+    endif()
+  endforeach()
+  foreach(_target IN LISTS _sanitized)
+    target_compile_options(${_target} PRIVATE -fsanitize=address,undefined
+      -fno-sanitize-recover=undefined -fno-omit-frame-pointer)
+    target_link_options(${_target} PRIVATE -fsanitize=address,undefined)
+  endforeach()
   return()
 endif()
 

@@ -67,7 +67,11 @@ dev_asan() {
   [ -f build/asan/build.ninja ] || cmake --preset asan >/dev/null
   cmake --build build/asan 2>&1 | { grep -v -e 'Re-checking globbed' -e 'no work to do' || true; } >&2
   # GDAL keeps its driver tables until the process ends: not ours to free.
-  ASAN_OPTIONS=detect_leaks=0 build/asan/deeplight_base_tests --minimal
+  local program
+  for program in build/asan/deeplight_base_tests build/asan/deeplight_kernel_tests_*; do
+    [ -x "$program" ] || continue
+    ASAN_OPTIONS=detect_leaks=0 "$program" --minimal
+  done
 }
 
 dev_test() {

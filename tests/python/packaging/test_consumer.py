@@ -50,6 +50,18 @@ def test_no_public_header_pulls_in_all_of_torch():
         assert "__global__" not in text, header
 
 
+def test_nothing_compiled_for_an_instruction_set_has_a_shared_name():
+    # A weak symbol of an AVX-512 object may stand in for the same name of any other object.
+    objects = sorted((BUILD / "CMakeFiles" / "deeplight_ops.dir" / "simd").glob("*_avx*.o"))
+    assert objects
+    for path in objects:
+        level = path.name.split("_")[-1].split(".")[0]
+        for line in run("nm", "-C", "--defined-only", path).splitlines():
+            _, kind, name = line.split(" ", 2)
+            own = f"built_for_{level}" in name or name.startswith("DW.ref.")
+            assert kind not in "WVu" or own, f"{path.name}: {name}"
+
+
 @pytest.mark.parametrize("floor", ["core", "kernels", "radiometry", "raster", "weights"])
 def test_torch_free_floors_stay_free_of_torch(floor):
     for header in (ROOT / "include" / "deeplight" / floor).iterdir():
