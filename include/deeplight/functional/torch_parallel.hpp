@@ -4,14 +4,19 @@
 #include <ATen/Parallel.h>
 
 #include "deeplight/core/parallel.hpp"
+#include "deeplight/core/thread_loop.hpp"
 
 namespace deeplight::functional {
 
 inline ParallelFor torch_parallel() {
   return {[](std::int64_t begin, std::int64_t end, ParallelFor::Body body, const void* context) {
-    at::parallel_for(begin, end, 1, [&](std::int64_t first, std::int64_t last) {
-      body(context, first, last);
-    });
+    const auto run = [&](std::int64_t first, std::int64_t last) { body(context, first, last); };
+#ifdef INTRA_OP_PARALLEL
+    at::parallel_for(begin, end, 1, run);
+#else
+    // Compiled without OpenMP, as PyTorch's extensions are: at::parallel_for would not be parallel.
+    thread_loop(at::in_parallel_region() ? 1 : at::get_num_threads(), begin, end, run);
+#endif
   }};
 }
 
