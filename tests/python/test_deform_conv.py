@@ -237,3 +237,40 @@ def test_bad_shapes(name, shape, message, function):
     arguments[name] = torch.zeros(*shape, dtype=torch.float64)
     with pytest.raises(ValueError, match=message):
         getattr(functional, function)(**arguments, **sizes)
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+@pytest.mark.parametrize("biased", [False, True])
+@pytest.mark.parametrize("masked", [False, True])
+def test_an_exported_model_runs_in_onnx_runtime(tmp_path, biased, masked):
+    runtime = pytest.importorskip("onnxruntime")
+    from deeplight.onnx import register_translations
+
+    register_translations()
+    arguments, sizes = case(channels=8, groups=2, offset_groups=2, h=9, w=14, masked=masked)
+    if not biased:
+        arguments["bias"] = None
+    single = {name: None if t is None else t.float() for name, t in arguments.items()}
+
+    class Model(torch.nn.Module):
+        def forward(self, image, offset, *mask):
+            return functional.deform_conv2d(
+                image, offset, single["weight"], single["bias"], mask=mask[0] if mask else None,
+                **sizes,
+            )  # fmt: skip
+
+    inputs = tuple(single[n] for n in ("input", "offset", "mask") if single[n] is not None)
+    names = ["image", "offset", "mask"][: len(inputs)]
+    path = tmp_path / "model.onnx"
+    torch.onnx.export(Model(), inputs, str(path), input_names=names, dynamo=False, opset_version=19)
+    session = runtime.InferenceSession(str(path))
+    feed = {name: t.numpy() for name, t in zip(names, inputs, strict=True)}
+    theirs = torch.from_numpy(session.run(None, feed)[0])
+    torch.testing.assert_close(Model()(*inputs), theirs, rtol=1e-4, atol=1e-4)
+
+
+def test_an_opset_without_the_operator_is_an_error():
+    from deeplight.onnx import register_translations
+
+    with pytest.raises(ValueError, match="from opset 19 on, got opset 18"):
+        register_translations(18)
