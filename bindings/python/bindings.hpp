@@ -9,6 +9,7 @@ void bind_errors(pybind11::module_& module);
 void bind_functional(pybind11::module_& module);
 void bind_block_mean(pybind11::module_& module);
 void bind_large_kernels(pybind11::module_& module);
+void bind_projection(pybind11::module_& module);
 void bind_losses(pybind11::module_& module);
 void bind_metrics(pybind11::module_& module);
 void bind_metrics_windowed(pybind11::module_& module);

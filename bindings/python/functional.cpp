@@ -1,5 +1,4 @@
 // deeplight._native.functional: the library's operators on tensors.
-#include "deeplight/functional/affine_warp.hpp"
 #include "deeplight/functional/deform_conv.hpp"
 
 #include "bindings.hpp"
@@ -18,8 +17,6 @@ void bind_functional(pybind11::module_& module) {
   functional.def("deform_conv2d_reference", &deeplight::functional::deform_conv2d_reference,
                  "input"_a, "offset"_a, "weight"_a, "bias"_a = py::none(), "stride"_a = ones,
                  "padding"_a = zeros, "dilation"_a = ones, "mask"_a = py::none(), release);
-  functional.def("affine_warp", &deeplight::functional::affine_warp, "image"_a, "matrix"_a,
-                 "centre_x"_a, "centre_y"_a, "max_shift"_a, release);
 }
 
 }  // namespace deeplight::python

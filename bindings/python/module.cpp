@@ -14,6 +14,7 @@ PYBIND11_MODULE(DEEPLIGHT_MODULE_NAME, module) {
   bind_functional(module);
   bind_block_mean(module);
   bind_large_kernels(module);
+  bind_projection(module);
   bind_losses(module);
   bind_metrics(module);
   bind_metrics_windowed(module);

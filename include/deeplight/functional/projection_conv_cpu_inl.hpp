@@ -12,6 +12,7 @@
 #include "deeplight/core/config.hpp"
 #include "deeplight/core/errors.hpp"
 #include "deeplight/functional/pair.hpp"
+#include "deeplight/functional/torch_image_view.hpp"
 #include "deeplight/functional/torch_parallel.hpp"
 #include "deeplight/kernels/projection_conv_cpu.hpp"
 
@@ -85,17 +86,6 @@ DEEPLIGHT_INLINE kernels::ProjectionGeometry projection_geometry(const at::Tenso
   return {input.size(0), input.size(1), weight.size(sizes.transposed ? 1 : 0), axis(0), axis(1)};
 }
 
-template <class T>
-kernels::ImageView<T> image_view(const at::Tensor& image) {
-  return {image.mutable_data_ptr<T>(), image.stride(0), image.stride(1), image.stride(2),
-          image.stride(3)};
-}
-template <class T>
-kernels::ImageView<const T> const_image_view(const at::Tensor& image) {
-  return {image.const_data_ptr<T>(), image.stride(0), image.stride(1), image.stride(2),
-          image.stride(3)};
-}
-
 /// The image and, if asked for, the sums before activation (else an undefined tensor).
 DEEPLIGHT_INLINE std::tuple<at::Tensor, at::Tensor> projection_conv2d_cpu(
     const kernels::ProjectionTables& tables, const at::Tensor& input, const at::Tensor& weight,
@@ -129,9 +119,9 @@ DEEPLIGHT_INLINE std::tuple<at::Tensor, at::Tensor> projection_conv2d_cpu(
   AT_DISPATCH_FLOATING_TYPES(input.scalar_type(), "projection_conv2d", [&] {
     const kernels::ProjectionTable<scalar_t>& table = tables.of(scalar_t{});
     const auto packed = at::empty({table.weights_size(g)}, input.options());
-    table.pack(
-        g, kernel.const_data_ptr<scalar_t>(), sizes.transposed ? g.out_channels * taps : taps,
-        sizes.transposed ? taps : g.in_channels * taps, packed.mutable_data_ptr<scalar_t>());
+    table.pack(g, kernel.const_data_ptr<scalar_t>(),
+               sizes.transposed ? g.out_channels * taps : taps,
+               sizes.transposed ? taps : g.in_channels * taps, packed.mutable_data_ptr<scalar_t>());
     kernels::ProjectionEpilogue<scalar_t> epilogue;
     if (bias) epilogue.bias = shift.const_data_ptr<scalar_t>();
     if (bias && bias->dim() == 2) epilogue.bias_phase = g.out_channels;
@@ -139,8 +129,8 @@ DEEPLIGHT_INLINE std::tuple<at::Tensor, at::Tensor> projection_conv2d_cpu(
     if (residual) epilogue.residual = const_image_view<scalar_t>(*residual);
     epilogue.alpha = static_cast<scalar_t>(alpha);
     if (keep_sums) epilogue.sums = image_view<scalar_t>(sums);
-    table.forward(g, const_image_view<scalar_t>(input), packed.const_data_ptr<scalar_t>(),
-                   epilogue, image_view<scalar_t>(out), torch_parallel());
+    table.forward(g, const_image_view<scalar_t>(input), packed.const_data_ptr<scalar_t>(), epilogue,
+                  image_view<scalar_t>(out), torch_parallel());
   });
   return {out, sums};
 }

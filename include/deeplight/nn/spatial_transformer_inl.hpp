@@ -63,7 +63,7 @@ DEEPLIGHT_INLINE at::Tensor SpatialTransformerImpl::of_raster(const at::Tensor& 
 DEEPLIGHT_INLINE at::Tensor SpatialTransformerImpl::warp(const at::Tensor& image,
                                                          const at::Tensor& matrix, double centre_x,
                                                          double centre_y) const {
-  return functional::affine_warp(image, matrix, centre_x, centre_y, options_.max_shift);
+  return functional::pixel_warp(image, matrix, centre_x, centre_y, options_.max_shift);
 }
 
 DEEPLIGHT_INLINE double SpatialTransformerImpl::margin() const {

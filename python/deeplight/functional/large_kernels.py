@@ -1,78 +1,20 @@
-"""The library's operators on tensors; signatures follow torch and torchvision."""
+"""Depthwise, dynamic and large selective kernels."""
 
 from __future__ import annotations
 
 import torch
 
-from . import _native
-from ._native.functional import affine_warp, block_mean, enforce_block_mean
+from .. import _native
+from ._pair import pair
 
 __all__ = [
-    "affine_warp",
-    "block_mean",
-    "deform_conv2d",
-    "deform_conv2d_reference",
     "depthwise_conv2d",
     "depthwise_conv2d_reference",
     "dynamic_conv2d",
     "dynamic_conv2d_reference",
-    "enforce_block_mean",
     "large_selective_kernel",
     "large_selective_kernel_reference",
 ]
-
-
-def _pair(value: int | tuple[int, int]) -> tuple[int, int]:
-    return (value, value) if isinstance(value, int) else (value[0], value[1])
-
-
-def deform_conv2d(
-    input: torch.Tensor,
-    offset: torch.Tensor,
-    weight: torch.Tensor,
-    bias: torch.Tensor | None = None,
-    stride: int | tuple[int, int] = 1,
-    padding: int | tuple[int, int] = 0,
-    dilation: int | tuple[int, int] = 1,
-    mask: torch.Tensor | None = None,
-) -> torch.Tensor:
-    """Deformable convolution v1, and v2 with a mask (arXiv 1703.06211, 1811.11168).
-
-    Args:
-        input: [B, C, H, W].
-        offset: [B, 2*G*kh*kw, OH, OW] in pixels; per group and kernel tap: dy, dx.
-        weight: [O, C/groups, kh, kw].
-        bias: [O].
-        stride: rows, columns.
-        padding: rows, columns.
-        dilation: rows, columns.
-        mask: [B, G*kh*kw, OH, OW], multiplies each sample.
-
-    Returns:
-        [B, O, OH, OW]. A sample outside the image, or with a NaN or infinite offset, is 0.
-
-    Raises:
-        ValueError: shapes that do not fit.
-    """
-    return _native.functional.deform_conv2d(
-        input, offset, weight, bias, _pair(stride), _pair(padding), _pair(dilation), mask
-    )
-
-
-def deform_conv2d_reference(
-    input: torch.Tensor,
-    offset: torch.Tensor,
-    weight: torch.Tensor,
-    bias: torch.Tensor | None = None,
-    stride: int | tuple[int, int] = 1,
-    padding: int | tuple[int, int] = 0,
-    dilation: int | tuple[int, int] = 1,
-    mask: torch.Tensor | None = None,
-) -> torch.Tensor:
-    """`deform_conv2d` from plain ATen operations: slow, the oracle of the kernels."""
-    return _native.functional.deform_conv2d_reference(
-        input, offset, weight, bias, _pair(stride), _pair(padding), _pair(dilation), mask
-    )
 
 
 def depthwise_conv2d(
@@ -97,7 +39,7 @@ def depthwise_conv2d(
     Raises:
         ValueError: shapes that do not fit.
     """
-    return _native.functional.depthwise_conv2d(input, weight, bias, _pair(padding), _pair(dilation))
+    return _native.functional.depthwise_conv2d(input, weight, bias, pair(padding), pair(dilation))
 
 
 def depthwise_conv2d_reference(
@@ -109,7 +51,7 @@ def depthwise_conv2d_reference(
 ) -> torch.Tensor:
     """`depthwise_conv2d` from plain ATen operations: slow, the oracle of the kernels."""
     return _native.functional.depthwise_conv2d_reference(
-        input, weight, bias, _pair(padding), _pair(dilation)
+        input, weight, bias, pair(padding), pair(dilation)
     )
 
 
@@ -129,14 +71,14 @@ def dynamic_conv2d(
     Raises:
         ValueError: shapes that do not fit.
     """
-    return _native.functional.dynamic_conv2d(input, kernel, _pair(padding))
+    return _native.functional.dynamic_conv2d(input, kernel, pair(padding))
 
 
 def dynamic_conv2d_reference(
     input: torch.Tensor, kernel: torch.Tensor, padding: int | tuple[int, int] = 0
 ) -> torch.Tensor:
     """`dynamic_conv2d` from plain ATen operations: slow, the oracle of the kernels."""
-    return _native.functional.dynamic_conv2d_reference(input, kernel, _pair(padding))
+    return _native.functional.dynamic_conv2d_reference(input, kernel, pair(padding))
 
 
 def large_selective_kernel(
@@ -192,7 +134,7 @@ def large_selective_kernel(
     return _native.functional.large_selective_kernel(
         input, multiplier, first, second, first_squeeze, second_squeeze, selection, expand,
         first_bias, second_bias, first_squeeze_bias, second_squeeze_bias, selection_bias,
-        expand_bias, _pair(first_dilation), _pair(second_dilation),
+        expand_bias, pair(first_dilation), pair(second_dilation),
     )  # fmt: skip
 
 
@@ -219,5 +161,5 @@ def large_selective_kernel_reference(
     return _native.functional.large_selective_kernel_reference(
         input, multiplier, first, second, first_squeeze, second_squeeze, selection, expand,
         first_bias, second_bias, first_squeeze_bias, second_squeeze_bias, selection_bias,
-        expand_bias, _pair(first_dilation), _pair(second_dilation),
+        expand_bias, pair(first_dilation), pair(second_dilation),
     )  # fmt: skip

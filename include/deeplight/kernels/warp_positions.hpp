@@ -1,0 +1,191 @@
+// Where an affine warp samples: four neighbours and their weights for a block of output pixels.
+#pragma once
+
+#include <cmath>
+#include <cstdint>
+
+#include "deeplight/kernels/image_view.hpp"
+
+namespace deeplight::kernels {
+
+/// What lies outside of the image: nothing, its nearest pixel, or its mirror image about the outer
+/// edges of the border pixels or about their centres.
+enum class WarpPadding { zeros, border, reflection_edges, reflection_centres };
+
+struct WarpGeometry {
+  std::int64_t batch = 0, channels = 0, height = 0, width = 0;
+  std::int64_t out_height = 0, out_width = 0;
+  std::int64_t matrices = 1;  ///< 1 or batch
+  double centre_x = 0, centre_y = 0;
+  double max_shift = 0;  ///< may be infinite
+  WarpPadding padding = WarpPadding::border;
+};
+
+inline namespace DEEPLIGHT_SIMD_TAG {
+
+inline constexpr std::int64_t warp_block = 128;
+
+namespace warp_detail {
+
+/// One axis of one position: neighbours, the fraction between them, whether they lie inside (1 or
+/// 0), and how the position moves with the displacement.
+template <class T>
+struct AxisPosition {
+  std::int64_t low = 0, high = 0;
+  T fraction = 0, slope = 0, low_inside = 0, high_inside = 0;
+};
+
+/// A coordinate mirrored into the image; `slope` becomes -1 where the mirror turns it round.
+template <class T>
+T mirrored(T position, std::int64_t size, bool about_centres, T& slope) {
+  const T start = about_centres ? T(0) : T(-0.5);
+  const T span = static_cast<T>(about_centres ? size - 1 : size);
+  slope = 0;
+  if (!(span > 0)) return 0;
+  const T distance = position - start, positive = distance < 0 ? -distance : distance;
+  const T turns = std::floor(positive / span);
+  const T rest = positive - turns * span;
+  const bool back = turns - 2 * std::floor(turns / 2) > T(0.5);
+  const T at = (back ? span - rest : rest) + start;
+  // About edges, the outer half of a border pixel is that pixel.
+  const T last = static_cast<T>(size - 1);
+  if (at < 0) return 0;
+  if (at > last) return last;
+  slope = (distance < 0) != back ? T(-1) : T(1);
+  return at;
+}
+
+template <class T>
+AxisPosition<T> locate(std::int64_t index, T displacement, T limit, WarpPadding padding,
+                       std::int64_t size) {
+  AxisPosition<T> at;
+  const bool clamped = displacement > limit || displacement < -limit;
+  if (clamped) displacement = displacement > 0 ? limit : -limit;
+  if (!std::isfinite(displacement)) return at;
+  at.slope = clamped ? T(0) : T(1);
+  T whole = std::floor(displacement);
+  at.fraction = displacement - whole;
+  if (padding == WarpPadding::reflection_edges || padding == WarpPadding::reflection_centres) {
+    T turned = 1;
+    const T moved = mirrored(static_cast<T>(index) + displacement, size,
+                             padding == WarpPadding::reflection_centres, turned);
+    whole = std::floor(moved) - static_cast<T>(index);
+    at.fraction = moved - std::floor(moved);
+    at.slope *= turned;
+  }
+  // Far outside everything is alike; the bound keeps the conversion to an integer defined.
+  const T far = static_cast<T>(size + index + 2);
+  whole = whole < -far ? -far : whole > far ? far : whole;
+  const std::int64_t low = index + static_cast<std::int64_t>(whole), high = low + 1;
+  const bool zeros = padding == WarpPadding::zeros;
+  at.low_inside = !zeros || (low >= 0 && low < size) ? T(1) : T(0);
+  at.high_inside = !zeros || (high >= 0 && high < size) ? T(1) : T(0);
+  at.low = low < 0 ? 0 : low >= size ? size - 1 : low;
+  at.high = high < 0 ? 0 : high >= size ? size - 1 : high;
+  return at;
+}
+
+}  // namespace warp_detail
+
+/// Positions of output pixels (row, first + i), i < count. Neighbours in the order (low y, low x),
+/// (low, high), (high, low), (high, high).
+template <class T, class Offset>
+struct WarpPositions {
+  std::int64_t count = 0;
+  Offset offset[4][warp_block];  // in elements of the image
+  T weight[4][warp_block], inside[4][warp_block];
+  T x[warp_block], y[warp_block];  // fractions
+  T slope_x[warp_block], slope_y[warp_block];
+  /// Runs of pixels whose neighbours are consecutive in memory.
+  std::int64_t runs = 0, run_start[warp_block + 1];
+
+  void set(const WarpGeometry& g, const ImageView<const T>& image, const T* matrix,
+           std::int64_t row, std::int64_t first, std::int64_t pixels) {
+    count = pixels;
+    T dx[warp_block], dy[warp_block];
+    // Differences in double: a tile that moves its centre gets the same numbers.
+    const T below = static_cast<T>(static_cast<double>(row) - g.centre_y);
+    const T base_x = matrix[1] * below + matrix[2], base_y = matrix[4] * below + matrix[5];
+    const double right = static_cast<double>(first) - g.centre_x;
+    for (std::int64_t i = 0; i < count; ++i) {
+      const T across = static_cast<T>(right + static_cast<double>(i));
+      dx[i] = matrix[0] * across + base_x;
+      dy[i] = matrix[3] * across + base_y;
+    }
+    // What makes a pixel inner is linear along the row: inner pixels are an interval.
+    const auto inner = [&](std::int64_t i) { return is_inner(g, row, first + i, dx[i], dy[i]); };
+    std::int64_t begin = 0, end = count;
+    while (begin < end && !inner(begin)) ++begin;
+    while (end > begin && !inner(end - 1)) --end;
+    for (std::int64_t i = 0; i < begin; ++i) set_outer(g, image, row, first, i, dx[i], dy[i]);
+    set_inner(image, row, first, begin, end, dx, dy);
+    for (std::int64_t i = end; i < count; ++i) set_outer(g, image, row, first, i, dx[i], dy[i]);
+
+    const auto step = static_cast<Offset>(image.column);
+    runs = 0;
+    run_start[0] = 0;
+    for (std::int64_t i = 1; i < count; ++i) {
+      const bool follows = i > begin && i < end && offset[0][i] - offset[0][i - 1] == step;
+      if (!follows) run_start[++runs] = i;
+    }
+    run_start[++runs] = count;
+  }
+
+ private:
+  /// Whether the position is not clamped and all four neighbours are pixels of the image.
+  static bool is_inner(const WarpGeometry& g, std::int64_t y, std::int64_t x, T dx, T dy) {
+    const T limit = static_cast<T>(g.max_shift);
+    // Written so that NaN fails the comparisons.
+    return dx >= static_cast<T>(-x) && dx < static_cast<T>(g.width - 1 - x) &&
+           dy >= static_cast<T>(-y) && dy < static_cast<T>(g.height - 1 - y) && dx <= limit &&
+           dx >= -limit && dy <= limit && dy >= -limit;
+  }
+
+  void set_inner(const ImageView<const T>& image, std::int64_t row, std::int64_t first,
+                 std::int64_t begin, std::int64_t end, const T* dx, const T* dy) {
+    const auto step_y = static_cast<Offset>(image.row), step_x = static_cast<Offset>(image.column);
+    const auto corner = static_cast<Offset>(row * image.row + first * image.column);
+    for (std::int64_t i = begin; i < end; ++i) {
+      const T whole_x = std::floor(dx[i]), whole_y = std::floor(dy[i]);
+      const T fx = dx[i] - whole_x, fy = dy[i] - whole_y;
+      x[i] = fx;
+      y[i] = fy;
+      weight[0][i] = (1 - fy) * (1 - fx);
+      weight[1][i] = (1 - fy) * fx;
+      weight[2][i] = fy * (1 - fx);
+      weight[3][i] = fy * fx;
+      const Offset at = corner + (static_cast<Offset>(i) + static_cast<Offset>(whole_x)) * step_x +
+                        static_cast<Offset>(whole_y) * step_y;
+      offset[0][i] = at;
+      offset[1][i] = at + step_x;
+      offset[2][i] = at + step_y;
+      offset[3][i] = at + step_y + step_x;
+    }
+    for (std::int64_t i = begin; i < end; ++i) {
+      slope_x[i] = slope_y[i] = 1;
+      inside[0][i] = inside[1][i] = inside[2][i] = inside[3][i] = 1;
+    }
+  }
+
+  void set_outer(const WarpGeometry& g, const ImageView<const T>& image, std::int64_t row,
+                 std::int64_t first, std::int64_t i, T dx, T dy) {
+    const T limit = static_cast<T>(g.max_shift);
+    const auto across = warp_detail::locate(first + i, dx, limit, g.padding, g.width);
+    const auto down = warp_detail::locate(row, dy, limit, g.padding, g.height);
+    x[i] = across.fraction;
+    y[i] = down.fraction;
+    slope_x[i] = across.slope;
+    slope_y[i] = down.slope;
+    for (int k = 0; k < 4; ++k) {
+      const bool lower = k >= 2, righter = k % 2 == 1;
+      offset[k][i] = static_cast<Offset>((lower ? down.high : down.low) * image.row +
+                                         (righter ? across.high : across.low) * image.column);
+      inside[k][i] = (lower ? down.high_inside : down.low_inside) *
+                     (righter ? across.high_inside : across.low_inside);
+      weight[k][i] = inside[k][i] * (lower ? y[i] : 1 - y[i]) * (righter ? x[i] : 1 - x[i]);
+    }
+  }
+};
+
+}  // namespace DEEPLIGHT_SIMD_TAG
+}  // namespace deeplight::kernels

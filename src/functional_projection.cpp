@@ -1,0 +1,1 @@
+#include "deeplight/functional/projection_conv_inl.hpp"

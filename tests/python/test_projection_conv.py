@@ -1,0 +1,164 @@
+"""Projection convolutions and 1x1 with PixelShuffle against PyTorch in float64, with gradients."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+import torch.nn.functional as F
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from deeplight import functional
+from large_kernel_cases import laid_out, simd_level, simd_levels
+
+LAYOUT = st.sampled_from(["contiguous", "channels_last", "every_second", "window"])
+
+
+def weights(inputs, outputs, kernel, transposed, dtype=torch.float64):
+    shape = (inputs, outputs) if transposed else (outputs, inputs)
+    return torch.randn(*shape, *kernel, dtype=dtype)
+
+
+def ours(transposed):
+    return functional.projection_conv_transpose2d if transposed else functional.projection_conv2d
+
+
+def torchs(transposed):
+    return F.conv_transpose2d if transposed else F.conv2d
+
+
+@settings(max_examples=80, deadline=None)
+@given(
+    seed=st.integers(0, 10**6), transposed=st.booleans(), batch=st.integers(0, 2),
+    inputs=st.integers(1, 5), outputs=st.integers(1, 37),
+    kernel=st.tuples(st.integers(1, 12), st.integers(1, 7)),
+    stride=st.tuples(st.integers(1, 8), st.integers(1, 4)), layout=LAYOUT,
+    level=st.sampled_from(simd_levels()), data=st.data(),
+)  # fmt: skip
+def test_equals_pytorch_in_float64(
+    seed, transposed, batch, inputs, outputs, kernel, stride, layout, level, data
+):
+    torch.manual_seed(seed)
+    padding = tuple(data.draw(st.integers(0, (k - 1) // 2)) for k in kernel)
+    low = [1 if transposed else k - 2 * p for k, p in zip(kernel, padding, strict=True)]
+    size = [data.draw(st.integers(max(1, n), max(1, n) + 12)) for n in low]
+    natural = [(n - 1) * s - 2 * p + k
+               for n, s, p, k in zip(size, stride, padding, kernel, strict=True)]  # fmt: skip
+    if transposed and min(natural) < 1:
+        return
+    image = laid_out((batch, inputs, *size), torch.float32, layout)
+    weight = weights(inputs, outputs, kernel, transposed, torch.float32)
+    bias = torch.randn(outputs)
+    with simd_level(level):
+        out = ours(transposed)(image, weight, bias, stride, padding)
+    exact = torchs(transposed)(image.double(), weight.double(), bias.double(), stride, padding)
+    scale = torchs(transposed)(image.double().abs(), weight.double().abs(), bias.double().abs(),
+                               stride, padding)  # fmt: skip
+    assert out.shape == exact.shape
+    assert bool(((out.double() - exact).abs() <= 2e-6 * scale).all())
+
+
+@pytest.mark.parametrize("transposed", [False, True])
+@pytest.mark.parametrize("level", simd_levels())
+def test_first_and_second_derivatives(transposed, level):
+    torch.manual_seed(0)
+    image = torch.randn(2, 3, 7, 6, dtype=torch.float64, requires_grad=True)
+    weight = weights(3, 4, (5, 4), transposed).requires_grad_()
+    bias, slope = (torch.randn(4, dtype=torch.float64, requires_grad=True) for _ in range(2))
+    shape = torchs(transposed)(image, weight, bias, 3, 1).shape
+    residual = torch.randn(shape, dtype=torch.float64, requires_grad=True)
+
+    def run(*tensors):
+        x, w, b, s, r = tensors
+        return ours(transposed)(x, w, b, 3, 1, slope=s, residual=r, alpha=-0.5)
+
+    with simd_level(level):
+        torch.testing.assert_close(
+            run(image, weight, bias, slope, residual),
+            F.prelu(torchs(transposed)(image, weight, bias, 3, 1), slope) - 0.5 * residual,
+        )
+        assert torch.autograd.gradcheck(run, (image, weight, bias, slope, residual))
+        assert torch.autograd.gradgradcheck(run, (image, weight, bias, slope, residual))
+
+
+@pytest.mark.parametrize("layout", ["contiguous", "channels_last"])
+@pytest.mark.parametrize("r", [2, 3, 8])
+def test_pixel_shuffle(r, layout):
+    torch.manual_seed(1)
+    image = laid_out((2, 5, 4, 7), torch.float64, layout).requires_grad_()
+    weight = torch.randn(3 * r * r, 5, 1, 1, dtype=torch.float64, requires_grad=True)
+    bias = torch.randn(3 * r * r, dtype=torch.float64, requires_grad=True)
+    slope = torch.zeros(3, dtype=torch.float64)
+    out = functional.pixel_shuffle_conv1x1(image, weight, bias, r, slope=slope)
+    expected = F.relu(F.pixel_shuffle(F.conv2d(image, weight, bias), r))
+    torch.testing.assert_close(out, expected)
+    above = torch.randn_like(expected)
+    mine = torch.autograd.grad(out, (image, weight, bias), above)
+    theirs = torch.autograd.grad(expected, (image, weight, bias), above)
+    for one, other in zip(mine, theirs, strict=True):
+        torch.testing.assert_close(one, other)
+
+
+@pytest.mark.parametrize("transposed", [False, True])
+def test_opcheck_and_reference(transposed):
+    image = torch.randn(2, 3, 6, 7, requires_grad=True)
+    weight, bias = weights(3, 4, (4, 4), transposed, torch.float32), torch.randn(4)
+    slope = torch.full((4,), 0.2)
+    arguments = (image, weight, bias, [2, 2], [1, 1], transposed, [], slope, None, 1.0)
+    torch.library.opcheck(torch.ops.deeplight.projection_conv2d.default, arguments)
+    torch.testing.assert_close(
+        ours(transposed)(image, weight, bias, 2, 1, slope=slope),
+        functional.projection_conv2d_reference(
+            image, weight, bias, 2, 1, transposed=transposed, slope=slope
+        ),
+    )
+
+
+@pytest.mark.parametrize("transposed", [False, True])
+def test_threads_do_not_change_a_bit(transposed):
+    torch.manual_seed(2)
+    image = torch.randn(1, 8, 33, 31, requires_grad=True)
+    weight = weights(8, 16, (6, 6), transposed, torch.float32).requires_grad_()
+    kept, results = torch.get_num_threads(), []
+    try:
+        for threads in (1, 2):
+            torch.set_num_threads(threads)
+            out = ours(transposed)(image, weight, None, 2, 2)
+            results.append((out, *torch.autograd.grad(out.square().sum(), (image, weight))))
+    finally:
+        torch.set_num_threads(kept)
+    for one, other in zip(*results, strict=True):
+        assert torch.equal(one, other)
+
+
+@pytest.mark.parametrize("dtype, bound", [(torch.bfloat16, 2**-8), (torch.float16, 2**-11)])
+def test_half_precision_sums_in_single(dtype, bound):
+    torch.manual_seed(3)
+    image, weight = torch.randn(1, 16, 9, 9), weights(16, 8, (8, 8), True, torch.float32)
+    image, weight = image.to(dtype), weight.to(dtype)
+    out = functional.projection_conv_transpose2d(image, weight, None, 4, 2)
+    exact = F.conv_transpose2d(image.double(), weight.double(), None, 4, 2)
+    assert out.dtype == dtype
+    # One rounding of the result, beside those of float32 sums.
+    sums = F.conv_transpose2d(image.double().abs(), weight.double().abs(), None, 4, 2)
+    assert bool(((out.double() - exact).abs() <= bound * exact.abs() + 2e-6 * sums).all())
+
+
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        ({"weight": torch.zeros(4, 2, 3, 3)}, "with I = 3"),
+        ({"bias": torch.zeros(5)}, "bias is"),
+        ({"slope": torch.zeros(5)}, "slope is"),
+        ({"residual": torch.zeros(1, 4, 2, 2)}, "residual is"),
+        ({"stride": 0}, "stride must be positive"),
+        ({"padding": 3}, "padding must be in"),
+        ({"input": torch.zeros(1, 3, 2, 2)}, "too small"),
+        ({"input": torch.zeros(3, 8, 8)}, r"\[B, I, H, W\]"),
+        ({"weight": torch.zeros(4, 3, 3, 3).double()}, "type"),
+    ],
+)
+def test_wrong_shapes_are_named(change, message):
+    arguments = {"input": torch.zeros(1, 3, 8, 8), "weight": torch.zeros(4, 3, 3, 3)} | change
+    with pytest.raises(ValueError, match=message):
+        functional.projection_conv2d(**arguments)
