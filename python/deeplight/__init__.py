@@ -12,10 +12,12 @@ Example:
 from __future__ import annotations
 
 import importlib
+import sys
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from deeplight import functional, losses, metrics, nn
+    from deeplight.arrays import predict
     from deeplight.models import create_model, list_models
     from deeplight.predictor import load
     from deeplight.weights import list_weights
@@ -30,18 +32,22 @@ __all__ = [
     "losses",
     "metrics",
     "nn",
+    "predict",
 ]
 
 _SUBMODULES = {
     "_native",
+    "arrays",
     "cli",
     "evaluation",
     "functional",
+    "landsat",
     "losses",
     "metrics",
     "models",
     "nn",
     "predictor",
+    "radiometry",
     "training",
     "weights",
 }
@@ -50,6 +56,7 @@ _MODULE_OF = {
     "list_models": "models",
     "load": "predictor",
     "list_weights": "weights",
+    "predict": "arrays",
 }
 
 
@@ -91,3 +98,7 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     return sorted({*globals(), *__all__})
+
+
+if "xarray" in sys.modules:  # the accessor costs nothing then
+    importlib.import_module("deeplight.xarray_accessor")

@@ -5,6 +5,7 @@
 
 #include "deeplight/core/errors.hpp"
 #include "deeplight/core/nearest_name.hpp"
+#include "deeplight/raster/raster_format_inl.hpp"
 #include "deeplight/raster/raster_sink.hpp"
 
 namespace deeplight {
@@ -35,11 +36,21 @@ SinkFactory sink_factory() {
   };
 }
 
+inline SinkFactory derived_factory(DerivedFormat format) {
+  return [format](const std::filesystem::path& path, const Grid& grid, std::int64_t bands,
+                  const RasterWriterOptions& options) {
+    return std::make_unique<DerivedSink>(format, path, grid, bands, options);
+  };
+}
+
 }  // namespace detail
 
 DEEPLIGHT_INLINE const std::map<std::string, SinkFactory>& sinks() {
   static const std::map<std::string, SinkFactory> all = {
       {"gtiff", detail::sink_factory<detail::GeoTiffSink>()},
+      {"gtiff-overviews", detail::derived_factory(DerivedFormat::gtiff_overviews)},
+      {"cog", detail::derived_factory(DerivedFormat::cog)},
+      {"zarr", detail::derived_factory(DerivedFormat::zarr)},
   };
   return all;
 }
@@ -50,7 +61,8 @@ DEEPLIGHT_INLINE std::string sink_format(const std::filesystem::path& path,
   for (const auto& [name, factory] : sinks()) known.push_back(name);
   require(requested.empty() || sinks().count(requested) == 1, "output '", path.string(),
           "': format '", requested, "' is not one of ", joined(known));
-  return requested.empty() ? "gtiff" : requested;
+  if (!requested.empty()) return requested;
+  return path.extension() == ".zarr" ? "zarr" : "gtiff";
 }
 
 }  // namespace deeplight

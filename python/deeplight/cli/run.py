@@ -1,4 +1,4 @@
-"""``deeplight run``: one shard of a plan."""
+"""``deeplight run``: one shard of a plan, or all of them on a Ray cluster."""
 
 from __future__ import annotations
 
@@ -15,8 +15,18 @@ from deeplight.cli.errors import WrongUseError
 def run(
     plan: Annotated[Path, typer.Argument(metavar="PLAN", help="What `deeplight plan` wrote.")],
     shard: Annotated[
-        str, typer.Option("--shard", metavar="I/N", help="Which of N shares, counted from 0.")
-    ],
+        str | None,
+        typer.Option("--shard", metavar="I/N", help="Which of N shares, counted from 0."),
+    ] = None,
+    ray: Annotated[
+        bool, typer.Option("--ray", help="All shards on a Ray cluster, then merge.")
+    ] = False,
+    actors: Annotated[
+        int, typer.Option(help="With --ray: processes; 0 for as many as there is room for.")
+    ] = 0,
+    cpus: Annotated[float, typer.Option(help="With --ray: CPUs of an actor.")] = 1,
+    gpus: Annotated[float, typer.Option(help="With --ray: GPUs of an actor.")] = 0,
+    retries: Annotated[int, typer.Option(help="With --ray: of a lost shard.")] = 3,
     prefetch: options.Prefetch = 1,
     threads: options.Threads = 0,
     device: options.Devices = None,
@@ -29,9 +39,17 @@ def run(
 
     [dim]$ deeplight run plan.json --shard $SLURM_ARRAY_TASK_ID/$SLURM_ARRAY_TASK_COUNT[/dim]
 
-    An interrupted shard goes on where it stopped when it is run again.
+    [dim]$ deeplight run plan.json --ray --cpus 4[/dim]
+
+    An interrupted shard goes on where it stopped when it is run again. With --ray every shard is
+    computed on the cluster, lost ones again, and the rasters are merged.
     """
-    index, count = parse_shard(shard)
+    if ray == (shard is not None):
+        raise WrongUseError("either --shard I/N or --ray is needed")
+    if ray:
+        _run_on_ray(plan, actors, cpus, gpus, retries, quiet, as_json)
+        return
+    index, count = parse_shard(shard or "")
     options.check_at_least("--prefetch", prefetch, 0)
     options.check_at_least("--threads", threads, 0)
     from deeplight.plan import load_plan, run_shard
@@ -51,6 +69,18 @@ def run(
     for raster in result.rasters:
         kept = f", {raster.resumed} of them from before" if raster.resumed else ""
         typer.echo(f"{raster.output}: {raster.tiles} tiles{kept}, {raster.seconds:.1f} s")
+
+
+def _run_on_ray(
+    plan: Path, actors: int, cpus: float, gpus: float, retries: int, quiet: bool, as_json: bool
+) -> None:
+    from deeplight.cluster import run_on_ray
+    from deeplight.plan import load_plan
+
+    result = run_on_ray(
+        load_plan(plan), actors=actors, cpus=cpus, gpus=gpus, retries=retries, progress=not quiet
+    )
+    typer.echo(json.dumps(result.as_dict(), indent=2) if as_json else str(result))
 
 
 def parse_shard(text: str) -> tuple[int, int]:

@@ -1,0 +1,186 @@
+// Formats that are derived from a finished GeoTIFF: what they hold, and that none is left
+// half-made.
+#include "deeplight/raster/raster_format.hpp"
+
+#include <doctest/doctest.h>
+
+#include <cmath>
+#include <limits>
+
+#include "deeplight/core/errors.hpp"
+#include "deeplight/raster/raster_reader.hpp"
+#include "raster/test_rasters.hpp"
+
+using namespace deeplight;
+using namespace deeplight::test;
+
+namespace {
+
+struct Sample {
+  ValueArray values = make_array<ValueArray>(2, 518, 1030);
+  ValidArray valid = make_array<ValidArray>(2, 518, 1030);
+  Grid grid;
+  RasterWriterOptions options;
+
+  Sample() {
+    for (std::size_t index = 0; index < values.size(); ++index) {
+      values.data()[index] = static_cast<float>(index * 2654435761U % 8192) / 3.0F;
+      valid.data()[index] = index % 97 == 0 ? 0 : 1;
+    }
+    grid.rows = 518;
+    grid.columns = 1030;
+    grid.georeferenced = true;
+    grid.geotransform = {500000, 250, 0, 9000000, 0, -250};
+    OGRSpatialReference crs;
+    crs.importFromEPSG(32622);
+    char* wkt = nullptr;
+    crs.exportToWkt(&wkt);
+    grid.crs_wkt = wkt;
+    CPLFree(wkt);
+    options.band_names = {"radiance", "spread"};
+    options.units = "nW cm-2 sr-1";
+    options.metadata = {{"DEEPLIGHT_MODEL", "none"}};
+  }
+
+  void write(RasterSink& sink) const {
+    for (std::int64_t row = 0; row < grid.rows; row += sink.block()) {
+      const std::int64_t rows = std::min(sink.block(), grid.rows - row);
+      ValueArray part = make_array<ValueArray>(2, rows, grid.columns);
+      ValidArray mask = make_array<ValidArray>(2, rows, grid.columns);
+      for (std::int64_t band = 0; band < 2; ++band) {
+        const std::int64_t from = (band * grid.rows + row) * grid.columns;
+        std::copy_n(values.data() + from, rows * grid.columns,
+                    part.data() + band * rows * grid.columns);
+        std::copy_n(valid.data() + from, rows * grid.columns,
+                    mask.data() + band * rows * grid.columns);
+      }
+      sink.write({row, 0, rows, grid.columns}, part, mask);
+    }
+    sink.close();
+  }
+
+  bool equals(const Block& block) const {
+    if (block.values.shape() != values.shape()) return false;
+    for (std::size_t index = 0; index < values.size(); ++index) {
+      if (block.valid.data()[index] != valid.data()[index]) return false;
+      if (valid.data()[index] == 1 && block.values.data()[index] != values.data()[index]) {
+        return false;
+      }
+    }
+    return true;
+  }
+};
+
+std::string structure(const std::filesystem::path& path, const char* key) {
+  GDALDataset* dataset = GDALDataset::FromHandle(GDALOpen(path.c_str(), GA_ReadOnly));
+  const char* value = dataset->GetMetadataItem(key, "IMAGE_STRUCTURE");
+  const std::string text = value == nullptr ? "" : value;
+  GDALClose(dataset);
+  return text;
+}
+
+int overviews(const std::filesystem::path& path) {
+  GDALDataset* dataset = GDALDataset::FromHandle(GDALOpen(path.c_str(), GA_ReadOnly));
+  const int count = dataset->GetRasterBand(1)->GetOverviewCount();
+  GDALClose(dataset);
+  return count;
+}
+
+}  // namespace
+
+TEST_CASE("formats: values, validity, place and descriptions survive") {
+  const Sample sample;
+  for (const auto& [format, file] :
+       {std::pair{DerivedFormat::gtiff_overviews, "a.tif"},
+        std::pair{DerivedFormat::cog, "cog.tif"}, std::pair{DerivedFormat::zarr, "a.zarr"}}) {
+    for (const Compression compression : {Compression::deflate, Compression::none}) {
+      if (format == DerivedFormat::cog && compression == Compression::none) continue;
+      const TemporaryFolder folder;
+      CAPTURE(file);
+      DerivedSink sink(format, folder / file, sample.grid, 2,
+                       {.compression = compression,
+                        .band_names = sample.options.band_names,
+                        .units = sample.options.units,
+                        .metadata = sample.options.metadata});
+      CHECK_FALSE(std::filesystem::exists(folder / file));
+      sample.write(sink);
+      CHECK(folder.files() == 1);
+      const std::string arrays = "ZARR:\"" + (folder / file).string() + "\":/Band";
+      const RasterReader reader(format == DerivedFormat::zarr ? arrays + "1," + arrays + "2"
+                                                              : (folder / file).string());
+      CHECK(sample.equals(reader.read()));
+      CHECK(reader.grid().geotransform == sample.grid.geotransform);
+      CHECK(same_crs(reader.grid().crs_wkt, sample.grid.crs_wkt));
+      CHECK(std::isnan(reader.info().bands[1].nodata.value()));
+      CHECK(reader.info().metadata.at("DEEPLIGHT_MODEL") == "none");
+      if (format == DerivedFormat::zarr) continue;
+      CHECK(reader.info().bands[1].name == "spread");
+      CHECK(reader.info().bands[0].units == "nW cm-2 sr-1");
+      CHECK(overviews(folder / file) == 3);
+      CHECK(structure(folder / file, "LAYOUT") == (format == DerivedFormat::cog ? "COG" : ""));
+    }
+  }
+}
+
+TEST_CASE("formats: overviews are means of valid pixels") {
+  const Sample sample;
+  const TemporaryFolder folder;
+  for (const auto format : {DerivedFormat::gtiff_overviews, DerivedFormat::cog}) {
+    DerivedSink sink(format, folder / "a.tif", sample.grid, 2, {.overwrite = true});
+    sample.write(sink);
+    GDALDataset* dataset =
+        GDALDataset::FromHandle(GDALOpen((folder / "a.tif").c_str(), GA_ReadOnly));
+    GDALRasterBand& half = *dataset->GetRasterBand(2)->GetOverview(0);
+    float value = 0;
+    CHECK(half.RasterIO(GF_Read, 7, 5, 1, 1, &value, 1, 1, GDT_Float32, 0, 0, nullptr) == CE_None);
+    GDALClose(dataset);
+    double sum = 0, count = 0;
+    for (std::size_t row : {10, 11}) {
+      for (std::size_t column : {14, 15}) {
+        if (sample.valid(1, row, column) == 0) continue;
+        sum += sample.values(1, row, column);
+        ++count;
+      }
+    }
+    CHECK(value == doctest::Approx(sum / count).epsilon(1e-6));
+  }
+}
+
+TEST_CASE("formats: the same bytes each time") {
+  const Sample sample;
+  const TemporaryFolder folder;
+  std::string first;
+  for (int round = 0; round < 2; ++round) {
+    DerivedSink sink(DerivedFormat::cog, folder / "a.tif", sample.grid, 2, {.overwrite = true});
+    sample.write(sink);
+    std::ifstream stream(folder / "a.tif", std::ios::binary);
+    const std::string bytes{std::istreambuf_iterator<char>(stream), {}};
+    if (round == 0) first = bytes;
+    CHECK(bytes == first);
+  }
+}
+
+TEST_CASE("formats: refused before work, and nothing left behind") {
+  const Sample sample;
+  const TemporaryFolder folder;
+  std::filesystem::create_directory(folder / "old.zarr");
+  const auto open = [&](DerivedFormat format, const char* name, Compression compression) {
+    DerivedSink sink(format, folder / name, sample.grid, 2, {.compression = compression});
+  };
+  CHECK(contains(
+      message_of<InvalidArgument>([&] { open(DerivedFormat::zarr, "a.tif", Compression::none); }),
+      "must be called .zarr"));
+  CHECK(contains(
+      message_of<FileError>([&] { open(DerivedFormat::zarr, "old.zarr", Compression::none); }),
+      "exists already"));
+  CHECK(contains(
+      message_of<InvalidArgument>([&] { open(DerivedFormat::zarr, "a.zarr", Compression::lzw); }),
+      "compression 'lzw'"));
+  open(DerivedFormat::cog, "never.tif", Compression::lzw);  // not closed
+  CHECK(folder.files() == 1);
+  std::ofstream(folder / "source.tif") << "no raster";
+  CHECK_THROWS_AS(derive_raster(folder / "source.tif", folder / "b.tif", DerivedFormat::cog,
+                                Compression::none, false),
+                  FileError);
+  CHECK(folder.files() == 1);
+}

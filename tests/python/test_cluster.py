@@ -1,0 +1,142 @@
+"""Shards on a local Ray cluster of two nodes, one of which is killed in the middle."""
+
+import hashlib
+import os
+
+import pytest
+
+import deeplight
+from deeplight import cluster
+from deeplight.plan import make_plan
+from test_predictor import SCALE, guides_of, read, save_weights, write
+
+pytestmark = pytest.mark.skipif(not deeplight._native.has_raster, reason="built without GDAL")
+long = pytest.mark.skipif(
+    os.environ.get("DEEPLIGHT_LONG_TESTS") != "1", reason="DEEPLIGHT_LONG_TESTS=1 runs it: a minute"
+)
+
+
+def digest(path):
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+class FakeRay:
+    """Ray's four calls over functions of this process; a script says which shards are lost."""
+
+    class exceptions:  # noqa: N801
+        class RayError(Exception):
+            pass
+
+        class RayTaskError(RayError):
+            def __init__(self, cause):
+                super().__init__(str(cause))
+                self.cause = cause
+
+    def __init__(self, failures):
+        self.failures, self.made, self.killed, self.log = dict(failures), 0, [], []
+
+    def make(self):
+        self.made += 1
+        ray, number = self, self.made
+
+        class Run:
+            def remote(self, index, count):
+                ray.log.append((number, index))
+                return (number, index, len(ray.log))
+
+        class Actor:
+            run = Run()
+
+        return Actor()
+
+    def wait(self, references, num_returns, timeout):
+        return references[:1], references[1:]
+
+    def get(self, reference):
+        failures = self.failures.get(reference[1], [])
+        if failures:
+            raise failures.pop(0)
+        return 1
+
+    def kill(self, actor):
+        self.killed.append(actor)
+
+
+def run_all(ray, shards=6, actors=2, retries=2, report=None):
+    cluster._run_all(ray, ray.make, actors, shards, retries, report)
+
+
+@pytest.fixture(autouse=True)
+def no_pause(monkeypatch):
+    monkeypatch.setattr(cluster, "PAUSE", 0)
+
+
+def test_lost_shards_run_again_on_new_actors():
+    lost, refused = FakeRay.exceptions.RayError, FakeRay.exceptions.RayTaskError
+    ray = FakeRay({1: [lost("node died"), lost("again")], 4: [refused(OSError("held"))]})
+    told = []
+    run_all(ray, report=lambda done, total: told.append((done, total)))
+    indices = [index for _, index in ray.log]
+    assert sorted(indices) == [0, 1, 1, 1, 2, 3, 4, 4, 5]
+    assert ray.made == 2 + 2  # a lost actor is replaced, one that reports an error is kept
+    assert len(ray.killed) == 2
+    assert told[0] == (0, 6) and told[-1] == (6, 6)
+
+
+def test_errors_that_do_not_pass_are_raised():
+    lost, refused = FakeRay.exceptions.RayError, FakeRay.exceptions.RayTaskError
+    with pytest.raises(RuntimeError, match="shard 3/6 was lost 3 times; the last time: gone"):
+        run_all(FakeRay({3: [lost("gone")] * 3}))
+    with pytest.raises(OSError, match="disk full"):
+        run_all(FakeRay({3: [refused(OSError("disk full")) for _ in range(3)]}))
+    ray = FakeRay({3: [refused(ValueError("not the planned weights"))]})
+    with pytest.raises(ValueError, match="not the planned weights"):
+        run_all(ray)
+    assert len(ray.killed) >= 1 and [index for _, index in ray.log].count(3) == 1
+    with pytest.raises(KeyboardInterrupt):
+        run_all(FakeRay({}), report=lambda done, total: done < 3)
+
+
+@long
+def test_a_killed_node_changes_nothing(tmp_path):
+    ray = pytest.importorskip("ray")
+    import numpy as np
+    from ray.cluster_utils import Cluster
+
+    random = np.random.default_rng(5)
+    rows, columns = 96, 64
+    write(tmp_path / "ntl.tif", random.random((rows, columns)) * 100)
+    for name, bands in {"dmo": 3, "dem": 1}.items():
+        write(
+            tmp_path / f"{name}.tif",
+            random.random((bands, rows * SCALE, columns * SCALE)) * 100,
+            1000 / SCALE,
+        )
+    weights = save_weights(tmp_path)
+    options = {"tile": 8, "consistency": "additive"}
+    alone = tmp_path / "alone.tif"
+    deeplight.load(weights).predict(
+        tmp_path / "ntl.tif", guides_of(tmp_path), alone, progress=False, **options
+    )
+    nodes = Cluster(initialize_head=True, head_node_args={"num_cpus": 1})
+    try:
+        second = nodes.add_node(num_cpus=1)
+        ray.init(address=nodes.address, log_to_driver=False)
+        nodes.wait_for_nodes()
+        plan = make_plan(
+            weights, tmp_path / "ntl.tif", guides_of(tmp_path), tmp_path / "sr.tif", **options
+        )
+        killed = []
+
+        def report(done, total):
+            if done >= 2 and not killed:
+                killed.append(done)
+                nodes.remove_node(second, allow_graceful=False)
+
+        cluster.run_on_ray(plan, shards=12, actors=2, retries=5, progress=report)
+        assert killed
+    finally:
+        ray.shutdown()
+        nodes.shutdown()
+    assert digest(tmp_path / "sr.tif") == digest(alone)
+    assert read(tmp_path / "sr.tif").shape == (1, rows * SCALE, columns * SCALE)
