@@ -13,7 +13,7 @@ from large_kernel_cases import LAYOUTS, depthwise_case, laid_out, simd_level, si
 @pytest.mark.parametrize("level", simd_levels())
 def test_random_cases_equal_pytorch_in_float64(level):
     with simd_level(level):
-        for seed in range(25):
+        for seed in range(8):
             depthwise_case(seed)
 
 
@@ -36,9 +36,8 @@ def test_gradcheck(function, channels):
     def run(*leaves):
         return getattr(functional, function)(*leaves, padding=(2, 4), dilation=2)
 
-    assert torch.autograd.gradcheck(run, (x, w, b))
-    if function.endswith("reference"):
-        assert torch.autograd.gradgradcheck(run, (x, w, b))
+    assert torch.autograd.gradcheck(run, (x, w, b), fast_mode=True)
+    assert torch.autograd.gradgradcheck(run, (x, w, b), fast_mode=True)
 
 
 def test_opcheck():

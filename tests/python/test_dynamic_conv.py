@@ -13,7 +13,7 @@ from large_kernel_cases import dynamic_case, simd_level, simd_levels
 @pytest.mark.parametrize("level", simd_levels())
 def test_random_cases_equal_pytorch_in_float64(level):
     with simd_level(level):
-        for seed in range(25):
+        for seed in range(8):
             dynamic_case(seed)
 
 
@@ -36,9 +36,9 @@ def test_gradcheck(function, channels):
     def run(image, kernel):
         return getattr(functional, function)(image, kernel, (2, 0))
 
-    assert torch.autograd.gradcheck(run, (x, k))
-    if function.endswith("reference") and channels == (2, 2):
-        assert torch.autograd.gradgradcheck(run, (x, k))
+    assert torch.autograd.gradcheck(run, (x, k), fast_mode=True)
+    if channels == (2, 2):
+        assert torch.autograd.gradgradcheck(run, (x, k), fast_mode=True)
 
 
 def test_opcheck():

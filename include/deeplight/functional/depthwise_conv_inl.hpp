@@ -199,9 +199,15 @@ struct DepthwiseFunction : torch::autograd::Function<DepthwiseFunction<Calls>> {
   static torch::autograd::variable_list backward(torch::autograd::AutogradContext* context,
                                                  const torch::autograd::variable_list& grads) {
     const auto saved = context->get_saved_variables();
+    const auto padding = context->saved_data["padding"].toIntVector();
+    const auto dilation = context->saved_data["dilation"].toIntVector();
+    // With create_graph the gradients are differentiated again, which PyTorch's own can be.
     auto [input, weight, bias] =
-        Calls::backward(grads[0], saved[0], saved[1], context->saved_data["padding"].toIntVector(),
-                        context->saved_data["dilation"].toIntVector());
+        at::GradMode::is_enabled()
+            ? depthwise_conv2d_backward_composed(grads[0], saved[0], saved[1],
+                                                 {padding[0], padding[1]},
+                                                 {dilation[0], dilation[1]})
+            : Calls::backward(grads[0], saved[0], saved[1], padding, dilation);
     return {input, weight, context->saved_data["biased"].toBool() ? bias : at::Tensor(),
             at::Tensor(), at::Tensor()};
   }

@@ -166,8 +166,12 @@ struct DynamicFunction : torch::autograd::Function<DynamicFunction<Calls>> {
   static torch::autograd::variable_list backward(torch::autograd::AutogradContext* context,
                                                  const torch::autograd::variable_list& grads) {
     const auto saved = context->get_saved_variables();
-    auto [input, kernel] =
-        Calls::backward(grads[0], saved[0], saved[1], context->saved_data["padding"].toIntVector());
+    const auto padding = context->saved_data["padding"].toIntVector();
+    // With create_graph the gradients are differentiated again, which PyTorch's own can be.
+    auto [input, kernel] = at::GradMode::is_enabled()
+                               ? dynamic_conv2d_backward_composed(grads[0], saved[0], saved[1],
+                                                                  {padding[0], padding[1]})
+                               : Calls::backward(grads[0], saved[0], saved[1], padding);
     return {input, kernel, at::Tensor()};
   }
 };

@@ -143,9 +143,15 @@ struct SelectiveFunction : torch::autograd::Function<SelectiveFunction<Calls>> {
   static torch::autograd::variable_list backward(torch::autograd::AutogradContext* context,
                                                  const torch::autograd::variable_list& grads) {
     const auto saved = context->get_saved_variables();
-    auto gradients = Calls::backward(grads[0], saved[0], saved[1], at::TensorList(saved).slice(2),
-                                     context->saved_data["first_dilation"].toIntVector(),
-                                     context->saved_data["second_dilation"].toIntVector());
+    const auto first = context->saved_data["first_dilation"].toIntVector();
+    const auto second = context->saved_data["second_dilation"].toIntVector();
+    const auto weights = at::TensorList(saved).slice(2);
+    // With create_graph the gradients are differentiated again, which PyTorch's own can be.
+    auto gradients =
+        at::GradMode::is_enabled()
+            ? large_selective_kernel_backward_composed(grads[0], saved[0], saved[1], weights,
+                                                       {first[0], first[1]}, {second[0], second[1]})
+            : Calls::backward(grads[0], saved[0], saved[1], weights, first, second);
     gradients.resize(gradients.size() + 2);  // the dilations have none
     return gradients;
   }
