@@ -204,6 +204,23 @@ def test_pyramid_pooling_equals_adaptive_pooling():
             torch.testing.assert_close(_native.nn.pool_tokens(last, pooling), ours)
 
 
+@pytest.mark.parametrize("scale", [2, 4, 8, 16])
+@pytest.mark.parametrize("up", [True, False])
+@pytest.mark.parametrize(("a", "b"), [(3, 5), (97, 98)], ids=["few channels", "many channels"])
+def test_projection_units_equal_the_plain_ones(scale, up, a, b):
+    torch.manual_seed(6)
+    unit = nn.ProjectionUnit(
+        **{"in": a, "out": b, "scale": scale, "direction": "up" if up else "down"}
+    ).double()
+    plain = reference.ProjectionUnit(a, b, scale, up).double()
+    plain.load_state_dict(unit.state_dict())
+    shape = (2, a, 3, 2) if up else (2, a, 3 * scale, 2 * scale)
+    x = torch.randn(shape, dtype=torch.float64)
+    result = unit(x)
+    assert result.shape == ((2, b, 3 * scale, 2 * scale) if up else (2, b, 3, 2))
+    torch.testing.assert_close(result, plain(x), rtol=1e-10, atol=1e-10)
+
+
 @pytest.mark.parametrize(
     ("part", "options", "shapes"),
     [
@@ -415,15 +432,15 @@ def test_eight_patches_are_learned_to_a_tenth_of_a_kelvin():
     torch.manual_seed(0)
     options = {**SMALL, "guides": {"guide": 2}, "stages": 1}
     net = deeplight.create_model("mocolsk_net", **options)
-    guide = torch.randn(8, 2, 12, 12)
+    guide = torch.randn(8, 2, 8, 8)
     smooth = torch.nn.functional.avg_pool2d(guide, 3, 1, 1)
     kelvin = 290 + 8 * smooth[:, :1] - 5 * (smooth[:, 1:] * guide[:, :1])
     std, mean = kelvin.std(), kelvin.mean()
     low = torch.nn.functional.avg_pool2d((kelvin - mean) / std, 2)
     optimiser = torch.optim.Adam(net.parameters(), lr=3e-3)
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, 250)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, 200)
     errors = []
-    for _ in range(250):
+    for _ in range(200):
         difference = net(low, {"guide": guide}).image * std + mean - kelvin
         errors.append(difference.detach().square().mean().sqrt().item())
         optimiser.zero_grad()

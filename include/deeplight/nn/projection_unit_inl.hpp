@@ -4,6 +4,7 @@
 #include <ATen/Functions.h>
 #include <ATen/TensorOperators.h>
 
+#include <algorithm>
 #include <string>
 
 #include "deeplight/core/errors.hpp"
@@ -45,6 +46,15 @@ DEEPLIGHT_INLINE at::Tensor ProjectionUnitImpl::project(std::int64_t index,
                                                         const at::Tensor& features,
                                                         const std::optional<at::Tensor>& residual,
                                                         double alpha) {
+  // Between many channels the arithmetic decides, and there oneDNN's convolutions are the faster;
+  // between few, reading and writing the fine grid once does.
+  constexpr std::int64_t many = 96;
+  if (std::min(options_.in, options_.out) > many) {
+    const auto sums = transposed(index) ? transposed_[index]->forward(features)
+                                        : convolutions_[index]->forward(features);
+    const auto rectified = at::prelu(sums, slopes_[index]);
+    return residual ? at::add(rectified, *residual, alpha) : rectified;
+  }
   const functional::ProjectionTail tail{slopes_[index], residual, alpha};
   const functional::Pair stride{options_.scale, options_.scale}, padding{2, 2};
   if (transposed(index)) {
