@@ -123,7 +123,7 @@ def _predict_eagerly(
         for path, image, mask in zip(low, images, valid, strict=True):
             _write(path, image[None], mask[None], grid, units)
         paths = {
-            key: _as_path(guide, folder / f"guide{index}.tif", grid)
+            key: _as_path(guide, folder / f"guide{index}.tif", grid, predictor.scale)
             for index, (key, guide) in enumerate(guides.items())
         }
         options = {"progress": False, "compression": "none", **options}
@@ -136,7 +136,7 @@ def _predict_eagerly(
     return np.stack(fine).reshape(shape)
 
 
-def _as_path(guide: Raster, path: Path, low: _native.Grid) -> Path:
+def _as_path(guide: Raster, path: Path, low: _native.Grid, scale: int) -> Path:
     if isinstance(guide, str | os.PathLike):
         return Path(guide)
     if isinstance(guide, Sequence):
@@ -145,7 +145,10 @@ def _as_path(guide: Raster, path: Path, low: _native.Grid) -> Path:
         return Path(guide.name)
     array = to_array(guide)
     bands = array.data.reshape(-1, *array.shape[-2:])
-    _write(path, bands, valid_of(array).reshape(bands.shape), grid_of(array, low.crs_wkt))
+    grid, fine = grid_of(array, low.crs_wkt), low.refined(scale)
+    if not grid.georeferenced and (grid.rows, grid.columns) == (fine.rows, fine.columns):
+        grid = fine  # an array without coordinates lies where its size says
+    _write(path, bands, valid_of(array).reshape(bands.shape), grid)
     return path
 
 

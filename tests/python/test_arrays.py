@@ -68,6 +68,8 @@ def test_an_array_in_memory_gives_the_files_values(scene, predictor, tmp_path):
     result = deeplight.predict(low, guide_arrays(scene), predictor)
     assert result.dtype == np.float32 and result.dims == ("y", "x")
     np.testing.assert_array_equal(result.data, expected)
+    bare = {name: xr.DataArray(guide.data) for name, guide in guide_arrays(scene).items()}
+    np.testing.assert_array_equal(deeplight.predict(low, bare, predictor).data, expected)
     assert np.isnan(result.data).sum() == SCALE**2 * np.isnan(low.data).sum() > 0
     again = low.deeplight.predict(scene / "tiny.safetensors", guides_of(scene), tile=40)
     np.testing.assert_allclose(again.data, expected, rtol=0, atol=1e-5 * np.nanmax(abs(expected)))
