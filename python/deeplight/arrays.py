@@ -82,7 +82,7 @@ def predict(
             raise ValueError(f"{', '.join(sorted(options))}: not for lazy arrays; compute() first")
         from .lazy_arrays import predict_lazily
 
-        values = predict_lazily(predictor, array, given, tile, consistency)
+        values: Any = predict_lazily(predictor, array, given, tile, consistency)
     else:
         values = _predict_eagerly(
             predictor, array, given, tile=tile, consistency=consistency, **options
