@@ -110,8 +110,18 @@ class TileWork {
         geometry_(geometry_of(network, preprocessor, request, job)),
         plan_(geometry_.plan()),
         symmetries_(symmetries(request.self_ensemble || request.uncertainty)) {
-    normalised_ = preprocessor_.low_resolution(view_of(low_resolution_.values),
-                                               view_of(low_resolution_.valid));
+    const at::Tensor values = view_of(low_resolution_.values);
+    const at::Tensor valid = view_of(low_resolution_.valid);
+    normalised_ = at::empty({1, 1, geometry_.rows, geometry_.columns}, at::kFloat);
+    // In strips: the double precision of the preparation would need several times the raster.
+    constexpr std::int64_t strip_values = std::int64_t{1} << 22;
+    const std::int64_t strip = std::max<std::int64_t>(strip_values / geometry_.columns, 1);
+    for (std::int64_t row = 0; row < geometry_.rows; row += strip) {
+      const std::int64_t rows = std::min(strip, geometry_.rows - row);
+      normalised_.narrow(2, row, rows)
+          .copy_(preprocessor_.low_resolution(values.narrow(2, row, rows),
+                                              valid.narrow(2, row, rows)));
+    }
   }
 
   static TileGeometry geometry_of(const Network& network, const Preprocessor& preprocessor,
