@@ -1,6 +1,9 @@
-// torch.ops.deeplight.deform_conv2d on CUDA: sample into columns, multiply, per sample.
+// torch.ops.deeplight.deform_conv2d on CUDA: strips of positions are sampled into columns and
+// multiplied, so that the columns never exist as a whole.
+#include <ATen/Context.h>
 #include <ATen/Dispatch.h>
 #include <ATen/Functions.h>
+#include <ATen/TensorOperators.h>
 #include <ATen/cuda/CUDAContext.h>
 #include <c10/cuda/CUDAException.h>
 #include <c10/cuda/CUDAGuard.h>
@@ -17,14 +20,18 @@ namespace {
 using OptionalTensor = std::optional<at::Tensor>;
 constexpr int threads = 256;
 
-unsigned blocks_for(const kernels::DeformGeometry& g) {
-  const std::int64_t work = g.offset_groups * g.taps() * g.positions();
-  return static_cast<unsigned>(std::min<std::int64_t>((work + threads - 1) / threads, 65535));
+unsigned blocks_for(std::int64_t work) {
+  return static_cast<unsigned>(std::clamp<std::int64_t>((work + threads - 1) / threads, 1, 65535));
 }
 
+/// Calls visit(sample, first position, count) for strips that keep the columns below a hundredth of
+/// the whole, but wide enough for the matrix product.
 template <class Visit>
-void for_each_sample(const at::Tensor& input, const Visit& visit) {
-  for (std::int64_t b = 0; b < input.size(0); ++b) visit(b);
+void for_each_strip(std::int64_t batch, std::int64_t positions, const Visit& visit) {
+  const std::int64_t strip = std::max<std::int64_t>(1024, batch * positions / 128);
+  for (std::int64_t b = 0; b < batch; ++b)
+    for (std::int64_t begin = 0; begin < positions; begin += strip)
+      visit(b, begin, std::min(strip, positions - begin));
 }
 
 at::Tensor forward_cuda(const at::Tensor& input, const at::Tensor& offset, const at::Tensor& weight,
@@ -40,19 +47,47 @@ at::Tensor forward_cuda(const at::Tensor& input, const at::Tensor& offset, const
   const auto factor = mask ? mask->contiguous() : at::Tensor();
   const auto kernel = weight.reshape({groups, weight.size(0) / groups, depth});
   auto out = at::empty({input.size(0), weight.size(0), g.out_height, g.out_width}, input.options());
-  auto columns = at::empty({groups, depth, g.positions()}, input.options());
-  for_each_sample(input, [&](std::int64_t b) {
-    AT_DISPATCH_FLOATING_TYPES(input.scalar_type(), "deform_conv2d", [&] {
-      kernels::deform_columns_kernel<scalar_t><<<blocks_for(g), threads, 0, stream>>>(
-          g, image[b].const_data_ptr<scalar_t>(), moved[b].const_data_ptr<scalar_t>(),
-          factor.defined() ? factor[b].const_data_ptr<scalar_t>() : nullptr,
-          columns.mutable_data_ptr<scalar_t>());
-      C10_CUDA_KERNEL_LAUNCH_CHECK();
-    });
-    out[b].copy_(at::matmul(kernel, columns).reshape(out[b].sizes()));
-  });
+  for_each_strip(input.size(0), g.positions(),
+                 [&](std::int64_t b, std::int64_t begin, std::int64_t count) {
+                   auto columns = at::empty({groups, depth, count}, input.options());
+                   AT_DISPATCH_FLOATING_TYPES(input.scalar_type(), "deform_conv2d", [&] {
+                     kernels::deform_columns_kernel<scalar_t>
+                         <<<blocks_for(g.offset_groups * g.taps() * count), threads, 0, stream>>>(
+                             g, begin, count, image[b].const_data_ptr<scalar_t>(),
+                             moved[b].const_data_ptr<scalar_t>(),
+                             factor.defined() ? factor[b].const_data_ptr<scalar_t>() : nullptr,
+                             columns.mutable_data_ptr<scalar_t>());
+                     C10_CUDA_KERNEL_LAUNCH_CHECK();
+                   });
+                   out[b]
+                       .view({groups, -1, g.positions()})
+                       .narrow(2, begin, count)
+                       .copy_(at::matmul(kernel, columns));
+                 });
   if (bias) out.add_(bias->view({1, -1, 1, 1}));
-  return out;
+  return out.contiguous(input.suggest_memory_format());
+}
+
+/// Adds one strip to the gradient of one image [C, H*W], tap after tap; `index_add_` sums in a
+/// fixed order where deterministic algorithms are asked for.
+template <class T>
+void scatter_in_order(const kernels::DeformGeometry& g, std::int64_t begin, std::int64_t count,
+                      const T* offset, const T* mask, const at::Tensor& columns_grad,
+                      at::Tensor image_grad, cudaStream_t stream) {
+  const std::int64_t per_group = g.channels_per_group();
+  auto pixels = at::empty({4, count}, columns_grad.options().dtype(at::kLong));
+  auto weights = at::empty({4, count}, columns_grad.options());
+  const auto grads = columns_grad.view({g.offset_groups, per_group, g.taps(), count});
+  for (std::int64_t slot = 0; slot < g.offset_groups * g.taps(); ++slot) {
+    kernels::deform_corners_kernel<T><<<blocks_for(count), threads, 0, stream>>>(
+        g, slot, begin, count, offset, mask, pixels.mutable_data_ptr<std::int64_t>(),
+        weights.mutable_data_ptr<T>());
+    C10_CUDA_KERNEL_LAUNCH_CHECK();
+    const std::int64_t group = slot / g.taps();
+    const auto grad = grads[group].select(1, slot % g.taps());  // [C/G, count]
+    image_grad.narrow(0, group * per_group, per_group)
+        .index_add_(1, pixels.flatten(), (grad.unsqueeze(1) * weights).flatten(1));
+  }
 }
 
 detail::DeformGradients backward_cuda(const at::Tensor& grad, const at::Tensor& input,
@@ -65,6 +100,7 @@ detail::DeformGradients backward_cuda(const at::Tensor& grad, const at::Tensor& 
                               {padding[0], padding[1]}, {dilation[0], dilation[1]}, mask);
   const c10::cuda::CUDAGuard guard(input.device());
   const auto stream = at::cuda::getCurrentCUDAStream();
+  const bool in_order = at::globalContext().deterministicAlgorithms();
   const std::int64_t groups = g.channels / weight.size(1), depth = weight.size(1) * g.taps();
   const std::int64_t per_group = weight.size(0) / groups;
   const auto image = input.contiguous(), moved = offset.contiguous();
@@ -72,27 +108,35 @@ detail::DeformGradients backward_cuda(const at::Tensor& grad, const at::Tensor& 
   const auto kernel = weight.reshape({groups, per_group, depth});
   auto input_grad = at::zeros_like(image), offset_grad = at::empty_like(moved);
   auto mask_grad = mask ? at::empty_like(factor) : at::empty({0}, grad.options());
-  auto weight_grad = at::zeros_like(kernel);
-  auto columns = at::empty({groups, depth, g.positions()}, input.options());
-  for_each_sample(input, [&](std::int64_t b) {
-    const auto out_grad = grad[b].reshape({groups, per_group, g.positions()});
-    const auto columns_grad = at::matmul(kernel.transpose(1, 2), out_grad).contiguous();
-    AT_DISPATCH_FLOATING_TYPES(input.scalar_type(), "deform_conv2d_backward", [&] {
-      const scalar_t* scale = factor.defined() ? factor[b].const_data_ptr<scalar_t>() : nullptr;
-      kernels::deform_columns_kernel<scalar_t><<<blocks_for(g), threads, 0, stream>>>(
-          g, image[b].const_data_ptr<scalar_t>(), moved[b].const_data_ptr<scalar_t>(), scale,
-          columns.mutable_data_ptr<scalar_t>());
-      C10_CUDA_KERNEL_LAUNCH_CHECK();
-      kernels::deform_columns_backward_kernel<scalar_t><<<blocks_for(g), threads, 0, stream>>>(
-          g, image[b].const_data_ptr<scalar_t>(), moved[b].const_data_ptr<scalar_t>(), scale,
-          columns_grad.const_data_ptr<scalar_t>(), input_grad[b].mutable_data_ptr<scalar_t>(),
-          offset_grad[b].mutable_data_ptr<scalar_t>(),
-          mask ? mask_grad[b].mutable_data_ptr<scalar_t>() : nullptr);
-      C10_CUDA_KERNEL_LAUNCH_CHECK();
-    });
-    weight_grad.add_(at::matmul(out_grad, columns.transpose(1, 2)));
-  });
-  return {input_grad, offset_grad, weight_grad.reshape(weight.sizes()),
+  auto weight_grad = at::zeros({groups, per_group, depth}, weight.options());
+  for_each_strip(
+      input.size(0), g.positions(), [&](std::int64_t b, std::int64_t begin, std::int64_t count) {
+        const auto out_grad =
+            grad[b].reshape({groups, per_group, g.positions()}).narrow(2, begin, count);
+        const auto columns_grad = at::matmul(kernel.transpose(1, 2), out_grad).contiguous();
+        auto columns = at::empty({groups, depth, count}, input.options());
+        AT_DISPATCH_FLOATING_TYPES(input.scalar_type(), "deform_conv2d_backward", [&] {
+          const auto* source = image[b].const_data_ptr<scalar_t>();
+          const auto* where = moved[b].const_data_ptr<scalar_t>();
+          const scalar_t* scale = factor.defined() ? factor[b].const_data_ptr<scalar_t>() : nullptr;
+          const auto blocks = blocks_for(g.offset_groups * g.taps() * count);
+          kernels::deform_columns_kernel<scalar_t><<<blocks, threads, 0, stream>>>(
+              g, begin, count, source, where, scale, columns.mutable_data_ptr<scalar_t>());
+          C10_CUDA_KERNEL_LAUNCH_CHECK();
+          kernels::deform_columns_backward_kernel<scalar_t><<<blocks, threads, 0, stream>>>(
+              g, begin, count, source, where, scale, columns_grad.const_data_ptr<scalar_t>(),
+              in_order ? nullptr : input_grad[b].mutable_data_ptr<scalar_t>(),
+              offset_grad[b].mutable_data_ptr<scalar_t>(),
+              mask ? mask_grad[b].mutable_data_ptr<scalar_t>() : nullptr);
+          C10_CUDA_KERNEL_LAUNCH_CHECK();
+          if (in_order)
+            scatter_in_order<scalar_t>(g, begin, count, where, scale, columns_grad,
+                                       input_grad[b].view({g.channels, -1}), stream);
+        });
+        weight_grad.add_(at::matmul(out_grad, columns.transpose(1, 2)));
+      });
+  return {input_grad.contiguous(input.suggest_memory_format()), offset_grad,
+          weight_grad.reshape(weight.sizes()),
           bias ? grad.sum({0, 2, 3}) : at::empty({0}, grad.options()), mask_grad};
 }
 

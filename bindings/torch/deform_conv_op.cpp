@@ -48,7 +48,7 @@ at::Tensor forward_fake(const at::Tensor& input, const at::Tensor& offset, const
   // Symbolic sizes: the output grid is the offset's, which the CPU kernel checks.
   return at::empty_symint(
       {input.sym_size(0), weight.sym_size(0), offset.sym_size(2), offset.sym_size(3)},
-      input.options());
+      input.options(), input.suggest_memory_format());
 }
 
 detail::DeformGradients backward_fake(const at::Tensor& grad, const at::Tensor& input,
@@ -60,7 +60,9 @@ detail::DeformGradients backward_fake(const at::Tensor& grad, const at::Tensor& 
     return at::empty_symint(tensor.sym_sizes(), tensor.options());
   };
   const auto absent = at::empty({0}, grad.options());
-  return {like(input), like(offset), like(weight), bias ? like(*bias) : absent,
+  const auto image =
+      at::empty_symint(input.sym_sizes(), input.options(), input.suggest_memory_format());
+  return {image, like(offset), like(weight), bias ? like(*bias) : absent,
           mask ? like(*mask) : absent};
 }
 

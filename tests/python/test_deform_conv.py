@@ -171,6 +171,8 @@ def test_opcheck():
     values = [arguments[n].requires_grad_() for n in ("input", "offset", "weight", "bias")]
     torch.library.opcheck(operator, (*values, [1, 1], [1, 1], [1, 1], arguments["mask"]))
     torch.library.opcheck(operator, (*values[:3], None, [1, 1], [1, 1], [1, 1], None))
+    values[0] = values[0].detach().to(memory_format=torch.channels_last).requires_grad_()
+    torch.library.opcheck(operator, (*values, [1, 1], [1, 1], [1, 1], arguments["mask"]))
     assert sizes["padding"] == 1
 
 
