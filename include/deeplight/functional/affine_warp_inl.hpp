@@ -11,6 +11,7 @@
 
 #include "deeplight/core/errors.hpp"
 #include "deeplight/functional/affine_warp.hpp"
+#include "deeplight/functional/half_precision.hpp"
 #include "deeplight/functional/ops_library.hpp"
 #include "deeplight/functional/torch_image_view.hpp"
 #include "deeplight/functional/torch_parallel.hpp"
@@ -55,11 +56,6 @@ DEEPLIGHT_INLINE kernels::WarpGeometry warp_geometry(const at::Tensor& image,
           options.centre_y,
           options.max_shift,
           options.padding};
-}
-
-/// Half precision cannot hold positions; everything is computed in single precision then.
-inline bool is_half(const at::Tensor& tensor) {
-  return tensor.scalar_type() == at::kHalf || tensor.scalar_type() == at::kBFloat16;
 }
 
 DEEPLIGHT_INLINE at::Tensor pixel_warp_cpu(const kernels::WarpTables& tables,

@@ -12,6 +12,7 @@
 
 #include "deeplight/core/errors.hpp"
 #include "deeplight/functional/depthwise_conv.hpp"
+#include "deeplight/functional/half_precision.hpp"
 #include "deeplight/functional/ops_library.hpp"
 #include "deeplight/functional/torch_parallel.hpp"
 #include "deeplight/kernels/depthwise_conv_cpu.hpp"
@@ -109,10 +110,6 @@ const kernels::DepthwiseTable<T>& table_of(const kernels::DepthwiseTables& table
     return tables.float32;
   else
     return tables.float64;
-}
-
-inline bool is_half(const at::Tensor& tensor) {
-  return tensor.scalar_type() == at::kBFloat16 || tensor.scalar_type() == at::kHalf;
 }
 
 DEEPLIGHT_INLINE at::Tensor depthwise_conv2d_cpu(const kernels::DepthwiseTables& tables,

@@ -11,6 +11,7 @@
 
 #include "deeplight/core/config.hpp"
 #include "deeplight/core/errors.hpp"
+#include "deeplight/functional/half_precision.hpp"
 #include "deeplight/functional/pair.hpp"
 #include "deeplight/functional/torch_image_view.hpp"
 #include "deeplight/functional/torch_parallel.hpp"
@@ -93,7 +94,7 @@ DEEPLIGHT_INLINE std::tuple<at::Tensor, at::Tensor> projection_conv2d_cpu(
     const std::optional<at::Tensor>& slope, const std::optional<at::Tensor>& residual, double alpha,
     bool keep_sums) {
   check_projection(input, weight, bias, sizes, slope, residual);
-  if (input.scalar_type() == at::kHalf || input.scalar_type() == at::kBFloat16) {
+  if (is_half(input)) {
     const auto wide = [](const std::optional<at::Tensor>& tensor) {
       return tensor ? std::optional<at::Tensor>(tensor->to(at::kFloat)) : std::nullopt;
     };
@@ -140,7 +141,7 @@ DEEPLIGHT_INLINE at::Tensor projection_weight_gradient_cpu(const kernels::Projec
                                                            const at::Tensor& small,
                                                            const at::Tensor& large, Pair kernel,
                                                            Pair stride, Pair padding) {
-  if (small.scalar_type() == at::kHalf || small.scalar_type() == at::kBFloat16)
+  if (is_half(small))
     return projection_weight_gradient_cpu(tables, small.to(at::kFloat), large.to(at::kFloat),
                                           kernel, stride, padding)
         .to(small.scalar_type());
