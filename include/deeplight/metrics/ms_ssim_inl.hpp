@@ -13,6 +13,7 @@
 
 #include "deeplight/core/errors.hpp"
 #include "deeplight/metrics/ms_ssim.hpp"
+#include "deeplight/metrics/ssim_inl.hpp"
 
 namespace deeplight::metrics {
 namespace detail {
