@@ -13,7 +13,7 @@
 #include "deeplight/infer/predict.hpp"
 #include "deeplight/infer/predict_job_inl.hpp"
 #include "deeplight/infer/tile_store.hpp"
-#include "deeplight/raster/raster_sink.hpp"
+#include "deeplight/raster/sinks.hpp"
 #include "deeplight/raster/tile_plan.hpp"
 
 namespace deeplight::detail {

@@ -19,7 +19,7 @@
 #include "deeplight/core/options.hpp"
 #include "deeplight/functional/block_mean.hpp"
 #include "deeplight/models/network.hpp"
-#include "deeplight/raster/raster_sink.hpp"
+#include "deeplight/raster/sinks.hpp"
 #include "deeplight/weights/card.hpp"
 
 namespace deeplight {

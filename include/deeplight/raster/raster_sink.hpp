@@ -1,14 +1,8 @@
-// Where finished pixels go, whatever the format: a new one is one class and one line in `sinks`.
+// Where finished pixels go, whatever the format; see sinks.hpp for the formats by name.
 #pragma once
 
 #include <cstdint>
-#include <filesystem>
-#include <functional>
-#include <map>
-#include <memory>
-#include <string>
 
-#include "deeplight/core/config.hpp"
 #include "deeplight/raster/raster_writer.hpp"
 
 namespace deeplight {
@@ -29,19 +23,4 @@ class RasterSink {
   virtual void close() = 0;
 };
 
-using SinkFactory = std::function<std::unique_ptr<RasterSink>(const std::filesystem::path& path,
-                                                              const Grid& grid, std::int64_t bands,
-                                                              const RasterWriterOptions& options)>;
-
-/// Formats that are written, by name.
-const std::map<std::string, SinkFactory>& sinks();
-
-/// `requested`, or what the name of the file says where that is empty.
-/// @throws InvalidArgument  an unknown format, with the known ones
-std::string sink_format(const std::filesystem::path& path, const std::string& requested);
-
 }  // namespace deeplight
-
-#ifndef DEEPLIGHT_COMPILED
-#include "deeplight/raster/raster_sink_inl.hpp"
-#endif

@@ -28,17 +28,19 @@ Card example() {
   card.preprocessing.low_resolution = {
       "nW/cm2/sr", deeplight::ValueTransform::log1p, 0.5, 1.25, 0.75, 0.0, 250.0};
   card.preprocessing.output = card.preprocessing.low_resolution;
-  card.preprocessing.guides = {{"dmo",
-                                2,
-                                "DN",
-                                {"red", "nir"},
-                                {1, 2},
-                                {3, 4},
-                                {0, 0},
-                                {255, 255},
-                                GuideContrast::standardised,
-                                {{0.5, 0.25}}},
-                               {"dem", 1, "m", {}, {}, {}, {}, {}, GuideContrast::none}};
+  card.preprocessing.guides = {{.name = "dmo",
+                                .bands = 2,
+                                .units = "DN",
+                                .band_names = {"red", "nir"},
+                                .transform = deeplight::ValueTransform::asinh,
+                                .transform_scale = 2.0,
+                                .mean = {1, 2},
+                                .std = {3, 4},
+                                .minimum = {0, 0},
+                                .maximum = {255, 255},
+                                .contrast = GuideContrast::standardised,
+                                .contrast_spread = {{0.5, 0.25}}},
+                               {.name = "dem", .bands = 1, .units = "m"}};
   card.cell_size = {0.0041666667, 0.0041666667};
   card.cell_size_units = "degree";
   card.margin = 24;

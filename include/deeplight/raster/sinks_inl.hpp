@@ -1,12 +1,12 @@
-// Definitions of raster_sink.hpp.
+// Definitions of sinks.hpp.
 #pragma once
 
 #include <vector>
 
 #include "deeplight/core/errors.hpp"
 #include "deeplight/core/nearest_name.hpp"
-#include "deeplight/raster/raster_format_inl.hpp"
-#include "deeplight/raster/raster_sink.hpp"
+#include "deeplight/raster/raster_format.hpp"
+#include "deeplight/raster/sinks.hpp"
 
 namespace deeplight {
 

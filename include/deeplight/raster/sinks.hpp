@@ -1,0 +1,31 @@
+// Formats that are written, by name: a new one is a RasterSink and one line here.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+
+#include "deeplight/core/config.hpp"
+#include "deeplight/raster/raster_sink.hpp"
+
+namespace deeplight {
+
+using SinkFactory = std::function<std::unique_ptr<RasterSink>(const std::filesystem::path& path,
+                                                              const Grid& grid, std::int64_t bands,
+                                                              const RasterWriterOptions& options)>;
+
+/// Formats that are written, by name.
+const std::map<std::string, SinkFactory>& sinks();
+
+/// `requested`, or what the name of the file says where that is empty.
+/// @throws InvalidArgument  an unknown format, with the known ones
+std::string sink_format(const std::filesystem::path& path, const std::string& requested);
+
+}  // namespace deeplight
+
+#ifndef DEEPLIGHT_COMPILED
+#include "deeplight/raster/sinks_inl.hpp"
+#endif
