@@ -15,8 +15,8 @@ void bind_errors(pybind11::module_& module) {
       PyErr_SetString(PyExc_OSError, error.what());
     } catch (const OutOfMemory& error) {
       PyErr_SetString(PyExc_MemoryError, error.what());
-    } catch (const Cancelled&) {
-      PyErr_SetNone(PyExc_KeyboardInterrupt);
+    } catch (const Cancelled& error) {
+      PyErr_SetString(PyExc_KeyboardInterrupt, error.what());
     } catch (const Error& error) {
       PyErr_SetString(PyExc_RuntimeError, error.what());
     }

@@ -258,7 +258,7 @@ def known_options():
     return known
 
 
-OTHERS = {"--fix", "--tidy", "--preset", "--build", "--install", "--prefix", "--check"}
+OTHERS = {"--fix", "--tidy", "--preset", "--build", "--install", "--prefix", "--check", "--cases"}
 
 
 @pytest.mark.parametrize("page", PAGES, ids=page_id)

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 import deeplight
+from deeplight.models import model_info
 
 #: Narrow networks: the reach does not depend on the width. `size` is the side of the image.
 NARROW = {
@@ -21,7 +22,7 @@ NARROW = {
 
 def narrow(name):
     """Option sets of an architecture that its own defaults accept."""
-    known = deeplight.model_info(name).default_options
+    known = model_info(name).default_options
     cases = NARROW.get(name, [{}])
     return [{key: value for key, value in case.items() if key in known} for case in cases]
 

@@ -34,7 +34,7 @@ def test_an_unused_guide_may_be_left_out(tmp_path, capsys):
     name = "black-marble-without-dmo-x8"
     predictor = deeplight.load(name)
     assert predictor.unused_guides == ("dmo",) and list(predictor.guides) == ["dmo", "dem"]
-    assert "dmo" not in repr(predictor)
+    assert "dmo (" not in repr(predictor) and "dem (1 band)" in repr(predictor)
     both, alone = tmp_path / "both.tif", tmp_path / "alone.tif"
     for out, guides in ((both, [f"-gdmo={DMO}", f"-gdem={DEM}"]), (alone, [f"-gdem={DEM}"])):
         code, error = run(capsys, LOW, "-w", name, *guides, "-o", out, "-q")

@@ -121,11 +121,11 @@ struct WarpPositions {
     set_inner(image, row, first, begin, end, dx, dy);
     for (std::int64_t i = end; i < count; ++i) set_outer(g, image, row, first, i, dx[i], dy[i]);
 
-    const auto step = static_cast<Offset>(image.column);
+    const bool packed = image.column == 1;
     runs = 0;
     run_start[0] = 0;
     for (std::int64_t i = 1; i < count; ++i) {
-      const bool follows = i > begin && i < end && offset[0][i] - offset[0][i - 1] == step;
+      const bool follows = packed && i > begin && i < end && offset[0][i] - offset[0][i - 1] == 1;
       if (!follows) run_start[++runs] = i;
     }
     run_start[++runs] = count;

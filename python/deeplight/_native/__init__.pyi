@@ -13,7 +13,8 @@ from . import functional
 from . import losses
 from . import metrics
 from . import nn
-__all__: list[str] = ['BandInfo', 'Grid', 'ImageStatistics', 'Network', 'PatchBatch', 'PatchSampler', 'Preprocessor', 'Raster', 'RasterInfo', 'RasterWriter', 'Warp', 'align_guide', 'check_guide', 'check_split', 'create_model', 'functional', 'gaussian_kernel', 'gdal_version', 'has_raster', 'losses', 'masked_box_mean', 'metrics', 'needs_bigtiff', 'nn', 'point_spread', 'point_spread_kernel', 'predict', 'raster_info', 'read_card', 'read_safetensors', 'registered_networks', 'safetensors_bytes', 'safetensors_metadata', 'safetensors_sha256', 'score_rasters', 'simulate_low_resolution', 'tile_plan', 'validate_card', 'write_card', 'write_raster']
+from . import radiometry
+__all__: list[str] = ['BandInfo', 'Grid', 'ImageStatistics', 'Network', 'PatchBatch', 'PatchSampler', 'Preprocessor', 'Raster', 'RasterInfo', 'RasterWriter', 'Warp', 'align_guide', 'check_guide', 'check_split', 'create_model', 'functional', 'gaussian_kernel', 'gdal_version', 'has_raster', 'losses', 'masked_box_mean', 'merge_shards', 'metrics', 'needs_bigtiff', 'nn', 'plan_prediction', 'point_spread', 'point_spread_kernel', 'predict', 'predict_shard', 'radiometry', 'raster_info', 'read_card', 'read_safetensors', 'read_zones', 'registered_networks', 'safetensors_bytes', 'safetensors_metadata', 'safetensors_sha256', 'score_rasters', 'scratch_folder', 'simulate_low_resolution', 'tile_plan', 'validate_card', 'write_card', 'write_raster']
 class Preprocessor:
     """
     Physical values <-> normalised units, as the JSON text of a card's 'preprocessing' says.
@@ -113,10 +114,19 @@ class ImageStatistics:
     def for_tile(self, row: typing.SupportsInt, column: typing.SupportsInt) -> ImageStatistics:
         ...
     @property
+    def pooled(self) -> dict[str, torch.Tensor]:
+        ...
+    @pooled.setter
+    def pooled(self, arg0: collections.abc.Mapping[str, torch.Tensor]) -> None:
+        ...
+    @property
     def warp(self) -> Warp | None:
         ...
 class Network(nn.NativeModule):
+    checkpoint_activations: bool
     def architecture(self) -> str:
+        ...
+    def can_checkpoint_activations(self) -> bool:
         ...
     def forward(self, low_resolution: torch.Tensor, guides: collections.abc.Mapping[str, torch.Tensor], statistics: ImageStatistics | None = None) -> tuple[torch.Tensor, list[torch.Tensor], torch.Tensor | None]:
         ...
@@ -130,7 +140,11 @@ class Network(nn.NativeModule):
         ...
     def margin(self) -> int:
         ...
+    def needs_representative_pass(self) -> bool:
+        ...
     def options(self) -> str:
+        ...
+    def representative_statistics(self, low_resolution: torch.Tensor, guides: collections.abc.Mapping[str, torch.Tensor], statistics: ImageStatistics | None = None) -> ImageStatistics:
         ...
     def scale(self) -> int:
         ...
@@ -286,8 +300,16 @@ def masked_box_mean(values: torch.Tensor, window: typing.SupportsInt, valid: tor
     """
     Mean over a window x window box, invalid pixels and the outside left out; float64.
     """
+def merge_shards(card: str, low_resolution: collections.abc.Sequence[os.PathLike | str | bytes], outputs: collections.abc.Sequence[os.PathLike | str | bytes], plans: collections.abc.Sequence[str], **kwargs) -> dict:
+    """
+    Assembles the outputs from shards; options as `predict`.
+    """
 def needs_bigtiff(rows: typing.SupportsInt, columns: typing.SupportsInt, bands: typing.SupportsInt, tile: typing.SupportsInt = 256) -> bool:
     ...
+def plan_prediction(network: Network, card: str, low_resolution: collections.abc.Sequence[os.PathLike | str | bytes], outputs: collections.abc.Sequence[os.PathLike | str | bytes], guides: collections.abc.Sequence[tuple[str, os.PathLike | str | bytes]], **kwargs) -> list[str]:
+    """
+    Describes the job of each output as JSON text; arguments as `predict`.
+    """
 def point_spread(image: torch.Tensor, kernel: torch.Tensor, valid: torch.Tensor | None = None) -> torch.Tensor:
     """
     Convolution of [1, H, W] over valid pixels, divided by the kernel's weight on them; float32, NaN where invalid.
@@ -295,14 +317,6 @@ def point_spread(image: torch.Tensor, kernel: torch.Tensor, valid: torch.Tensor 
 def point_spread_kernel(measured: torch.Tensor) -> torch.Tensor:
     """
     A measured kernel of odd sides, checked and normalised to sum 1; float64.
-    """
-def merge_shards(card: str, low_resolution: collections.abc.Sequence[os.PathLike | str | bytes], outputs: collections.abc.Sequence[os.PathLike | str | bytes], plans: collections.abc.Sequence[str], **kwargs) -> dict:
-    """
-    Assembles the outputs from shards; options as `predict`.
-    """
-def plan_prediction(network: Network, card: str, low_resolution: collections.abc.Sequence[os.PathLike | str | bytes], outputs: collections.abc.Sequence[os.PathLike | str | bytes], guides: collections.abc.Sequence[tuple[str, os.PathLike | str | bytes]], **kwargs) -> list[str]:
-    """
-    Describes the job of each output as JSON text; arguments as `predict`.
     """
 def predict(network: Network, card: str, low_resolution: collections.abc.Sequence[os.PathLike | str | bytes], outputs: collections.abc.Sequence[os.PathLike | str | bytes], guides: collections.abc.Sequence[tuple[str, os.PathLike | str | bytes]], **kwargs) -> dict:
     """
@@ -326,6 +340,10 @@ def read_safetensors(path: str) -> dict:
     """
     Name -> (dtype, shape) of a safetensors file, checked as a whole.
     """
+def read_zones(path: os.PathLike | str | bytes, truth: os.PathLike | str | bytes, window: tuple[typing.SupportsInt, typing.SupportsInt, typing.SupportsInt, typing.SupportsInt] | None = None) -> torch.Tensor:
+    """
+    Labels of zones, int64 [rows, columns], on the grid of the raster `truth`.
+    """
 def registered_networks() -> list:
     ...
 def safetensors_bytes(path: str, name: str) -> bytes:
@@ -340,14 +358,14 @@ def safetensors_sha256(path: str) -> str:
     """
     Hash of a whole, valid safetensors file, as a card states it.
     """
-def scratch_folder(output: os.PathLike | str | bytes) -> pathlib.Path:
-    """
-    Where the finished tiles of an output wait.
-    """
-def score_rasters(truth: os.PathLike | str | bytes, predictions: collections.abc.Sequence[tuple[str, os.PathLike | str | bytes]], *, data_range: typing.SupportsFloat | None = None, low_resolution: os.PathLike | str | bytes | None = None, scale: typing.SupportsInt = 0, lit_threshold: typing.SupportsFloat = 0.0, window: tuple[typing.SupportsInt, typing.SupportsInt, typing.SupportsInt, typing.SupportsInt] | None = None, everything: bool = False, error_map: os.PathLike | str | bytes | None = None, block_pixels: typing.SupportsInt = 2097152, progress: typing.Any = None) -> dict:
+def score_rasters(truth: os.PathLike | str | bytes, predictions: collections.abc.Sequence[tuple[str, os.PathLike | str | bytes]], *, data_range: typing.SupportsFloat | None = None, low_resolution: os.PathLike | str | bytes | None = None, scale: typing.SupportsInt = 0, lit_threshold: typing.SupportsFloat = 0.0, window: tuple[typing.SupportsInt, typing.SupportsInt, typing.SupportsInt, typing.SupportsInt] | None = None, everything: bool = False, error_map: os.PathLike | str | bytes | None = None, block_pixels: typing.SupportsInt = 2097152, zones: os.PathLike | str | bytes | None = None, saturation: typing.SupportsFloat | None = None, brightness_edges: collections.abc.Sequence[typing.SupportsFloat] = [], niqe_model: metrics.NiqeModel | None = None, progress: typing.Any = None) -> dict:
     """
     Scores rasters by blocks of rows; `predictions` are (name, path) pairs and
     `progress(done, total)` may return False to cancel. Gives the report as plain data.
+    """
+def scratch_folder(output: os.PathLike | str | bytes) -> pathlib.Path:
+    """
+    Where the finished tiles of an output wait.
     """
 def simulate_low_resolution(target: torch.Tensor, scale: typing.SupportsInt, valid: torch.Tensor | None = None, kernel: torch.Tensor | None = None, saturation: typing.SupportsFloat = 0.0) -> torch.Tensor:
     """

@@ -9,7 +9,9 @@ __all__: list[str] = ['DeepLightLoss', 'auxiliary_bce', 'frequency', 'gradient',
 class DeepLightLoss:
     def __init__(self, options: str = '{}') -> None:
         ...
-    def terms(self, pyramid: collections.abc.Sequence[torch.Tensor], auxiliary_logits: torch.Tensor | None, target: torch.Tensor, auxiliary: torch.Tensor | None = None, mask: torch.Tensor | None = None, low_resolution: torch.Tensor | None = None) -> dict:
+    def counts(self, pyramid: collections.abc.Sequence[torch.Tensor], target: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        ...
+    def terms(self, pyramid: collections.abc.Sequence[torch.Tensor], auxiliary_logits: torch.Tensor | None, target: torch.Tensor, auxiliary: torch.Tensor | None = None, mask: torch.Tensor | None = None, low_resolution: torch.Tensor | None = None, factors: torch.Tensor | None = None) -> dict:
         ...
     @property
     def options(self) -> str:

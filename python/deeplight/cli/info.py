@@ -196,7 +196,7 @@ def _list_table(title: str, entries: list[dict[str, Any]]) -> Any:
     from rich.markup import escape
     from rich.table import Table
 
-    usual = {"scale": 1, "offset": 0}
+    usual = {"scale": 1, "offset": 0, "transform": "linear", "transform_scale": 1}
     columns = [
         key
         for key in entries[0]

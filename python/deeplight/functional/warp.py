@@ -33,7 +33,8 @@ def affine_warp(
         number samples 0.
 
     Raises:
-        ValueError: shapes that do not fit, an unknown mode, a second derivative.
+        ValueError: shapes that do not fit, an unknown mode.
+        RuntimeError: a second derivative is asked for.
     """
     return _native.functional.affine_warp(
         input, theta, list(size or ()), padding_mode, align_corners

@@ -5,10 +5,12 @@
 
 #include <filesystem>
 #include <fstream>
+#include <span>
 #include <thread>
 
 #include "deeplight/core/errors.hpp"
 #include "deeplight/infer/owner_lock.hpp"
+#include "deeplight/infer/raw_file.hpp"
 #include "temporary_folder.hpp"
 
 using namespace deeplight;

@@ -5,6 +5,7 @@
 #include <ATen/autocast_mode.h>
 #include <doctest/doctest.h>
 #include <torch/csrc/autograd/autograd.h>
+#include <torch/csrc/autograd/function.h>
 #include <torch/nn/modules/batchnorm.h>
 
 #include "deeplight/core/errors.hpp"
