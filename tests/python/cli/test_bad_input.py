@@ -178,7 +178,7 @@ def test_output_folder_missing(scene):
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="mounting needs root")
-def test_disk_full_leaves_nothing(scene):
+def test_disk_full_leaves_no_output_and_is_resumed(scene):
     disk = scene / "disk"
     disk.mkdir()
     mounted = subprocess.run(
@@ -188,8 +188,12 @@ def test_disk_full_leaves_nothing(scene):
         pytest.skip("no permission to mount")
     try:
         done = predict(scene, out="disk/out.tif")
-        assert done.returncode == 1 and "disk/out.tif" in done.stderr
-        assert list(disk.iterdir()) == []
+        assert done.returncode == 1 and "disk/.out.tif" in done.stderr
+        assert "No space left" in done.stderr and not (disk / "out.tif").exists()
+        subprocess.run(["mount", "-o", "remount,size=16m", disk], check=True)
+        done = predict(scene, "--resume", out="disk/out.tif")
+        assert done.returncode == 0, done.stderr
+        assert [path.name for path in disk.iterdir()] == ["out.tif"]
     finally:
         subprocess.run(["umount", disk], check=True)
 
