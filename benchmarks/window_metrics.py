@@ -84,7 +84,9 @@ def _pyiqa_piqe(p: np.ndarray, t: np.ndarray) -> float:
 
     image = torch.from_numpy(p)[None, None] / 255
     with torch.no_grad():
-        return float(piqe(image))
+        score = piqe(image)
+    # Some versions give the masks of the blocks beside the score.
+    return float(score[0] if isinstance(score, tuple) else score)
 
 
 #: item -> own score, rival's name, rival's score, agreement to which it is checked
