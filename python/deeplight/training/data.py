@@ -204,10 +204,13 @@ def _opened(config: TrainingConfig) -> tuple[Any, dict[str, list[Region]]]:
     """What reads the configuration's data, and the regions of its split."""
     if config.data.kind != "rasters":
         from deeplight.training.groklst import GrokLst
-        from deeplight.training.image_stack import GeoTiffFolders, ImageStack
+        from deeplight.training.image_stack import GeoTiffFolders, ImageSource, ImageStack
 
-        folders = config.data.kind == "folders"
-        source = GeoTiffFolders(config.data) if folders else GrokLst(Path(config.data.root))
+        source: ImageSource
+        if config.data.kind == "folders":
+            source = GeoTiffFolders(config.data)
+        else:
+            source = GrokLst(Path(config.data.root))
         images = ImageStack(config.data, source)
         return images, images.regions
     stack = RasterStack(config.data)

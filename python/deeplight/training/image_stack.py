@@ -27,7 +27,9 @@ LISTS = {"train": "train.txt", "validation": "val.txt", "test": "test.txt"}
 class ImageSource(Protocol):
     """Reads the files of a data set; paths are below ``root``."""
 
-    root: Path
+    @property
+    def root(self) -> Path:
+        """The folder of the data set."""
 
     def names(self, folder: str) -> list[str]:
         """File names of a folder, sorted."""

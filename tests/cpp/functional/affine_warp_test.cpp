@@ -40,8 +40,8 @@ TEST_CASE("equals torch's affine grid, in other units") {
   theta[0][1][2] = m[0][1][2] * 2 / h;
   const auto grid = at::affine_grid_generator(theta, {1, 2, h, w}, false);
   const auto expected = at::grid_sampler(image, grid, 0, 1, false);
-  CHECK(at::allclose(pixel_warp(image, m, (w - 1) / 2.0, (h - 1) / 2.0, 10), expected, 1e-10,
-                     1e-12));
+  CHECK(
+      at::allclose(pixel_warp(image, m, (w - 1) / 2.0, (h - 1) / 2.0, 10), expected, 1e-10, 1e-12));
 }
 
 TEST_CASE("the displacement is bounded") {

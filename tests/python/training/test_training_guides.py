@@ -67,9 +67,7 @@ def test_contrasts_are_those_of_the_transformed_values(linear):
     train[8 * 8 : 20 * 8] = True
     known = x != 0  # invalid pixels are filled with the mean
     for window, spread in zip((5, 17), described["contrast_spread"], strict=True):
-        contrast = (
-            x - _native.masked_box_mean(x[None], window, known[None])[0]
-        )
+        contrast = x - _native.masked_box_mean(x[None], window, known[None])[0]
         assert spread[0] == pytest.approx(float(contrast[0][train & known[0]].std()), rel=1e-4)
     assert described["contrast_spread"] != linear.preprocessing["guides"][0]["contrast_spread"]
 
