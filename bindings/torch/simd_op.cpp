@@ -1,6 +1,5 @@
 // torch.ops.deeplight.simd_level, set_simd_level, fma_peak: which instruction set the CPU kernels
 // use, and what it could do at best.
-#include <ATen/Parallel.h>
 #include <torch/library.h>
 
 #include <algorithm>
@@ -11,6 +10,7 @@
 #include <vector>
 
 #include "deeplight/core/errors.hpp"
+#include "deeplight/functional/torch_parallel.hpp"
 #include "deeplight/kernels/fma_peak_cpu.hpp"
 #include "simd_levels.hpp"
 
@@ -75,7 +75,7 @@ double fma_peak(std::int64_t threads) {
   double best = 0;
   for (int attempt = 0; attempt < 10; ++attempt) {
     const auto start = std::chrono::steady_clock::now();
-    at::parallel_for(0, threads, 1, [&](std::int64_t begin, std::int64_t end) {
+    functional::torch_parallel_for(0, threads, 1, [&](std::int64_t begin, std::int64_t end) {
       for (std::int64_t i = begin; i < end; ++i) sinks[i] = table.run(rounds);
     });
     const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - start;

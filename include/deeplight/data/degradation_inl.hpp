@@ -2,7 +2,6 @@
 #pragma once
 
 #include <ATen/Functions.h>
-#include <ATen/Parallel.h>
 #include <ATen/TensorOperators.h>
 
 #include <algorithm>
@@ -13,6 +12,7 @@
 #include "deeplight/core/errors.hpp"
 #include "deeplight/data/degradation.hpp"
 #include "deeplight/data/patch_cut.hpp"
+#include "deeplight/functional/torch_parallel.hpp"
 
 namespace deeplight {
 namespace detail {
@@ -193,12 +193,13 @@ DEEPLIGHT_INLINE at::Tensor point_spread(const at::Tensor& image, const at::Tens
   const float* from = plain.const_data_ptr<float>();
   const bool* usable = mask.const_data_ptr<bool>();
   float* to = blurred.mutable_data_ptr<float>();
-  at::parallel_for(0, (height + rows - 1) / rows, 1, [&](std::int64_t begin, std::int64_t end) {
-    detail::Strip strip(from, usable, height, plain.size(2), taps);
-    for (std::int64_t i = begin; i < end; ++i) {
-      strip.run(i * rows, std::min((i + 1) * rows, height), to);
-    }
-  });
+  functional::torch_parallel_for(0, (height + rows - 1) / rows, 1,
+                                 [&](std::int64_t begin, std::int64_t end) {
+                                   detail::Strip strip(from, usable, height, plain.size(2), taps);
+                                   for (std::int64_t i = begin; i < end; ++i) {
+                                     strip.run(i * rows, std::min((i + 1) * rows, height), to);
+                                   }
+                                 });
   return blurred;
 }
 

@@ -16,6 +16,7 @@
 
 #include "deeplight/core/atomic_file.hpp"
 #include "deeplight/core/errors.hpp"
+#include "deeplight/functional/torch_parallel.hpp"
 #include "deeplight/metrics/niqe.hpp"
 
 namespace deeplight::metrics {
@@ -138,7 +139,7 @@ DEEPLIGHT_INLINE NiqeVerdicts niqe_verdicts(const at::Tensor& image,
   }
   kernels::niqe_blocks(jobs,
                        {.data_range = options.data_range, .round = options.round, .block = size},
-                       AtParallel{});
+                       functional::torch_parallel());
   return verdicts;
 }
 

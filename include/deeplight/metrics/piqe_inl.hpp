@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "deeplight/core/errors.hpp"
+#include "deeplight/functional/torch_parallel.hpp"
 #include "deeplight/metrics/piqe.hpp"
 
 namespace deeplight::metrics {
@@ -84,7 +85,7 @@ DEEPLIGHT_INLINE PiqeVerdicts piqe_verdicts(const at::Tensor& image, const PiqeO
   for (std::int64_t i = 0; i < verdicts.planes; ++i) {
     jobs[i].blocks = verdicts.blocks.data() + i * per_plane;
   }
-  kernels::piqe_blocks(jobs, rules, AtParallel{});
+  kernels::piqe_blocks(jobs, rules, functional::torch_parallel());
   return verdicts;
 }
 

@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "deeplight/core/errors.hpp"
+#include "deeplight/functional/torch_parallel.hpp"
 #include "deeplight/metrics/sharpness.hpp"
 
 namespace deeplight::metrics {
@@ -60,7 +61,8 @@ DEEPLIGHT_INLINE LocalSums local_sums(const char* metric, const at::Tensor& imag
     if (map) job.map = result.map.data_ptr<double>() + i * high * wide;
     jobs.push_back(job);
   }
-  if (high > 0 && wide > 0) kernels::local_operator(jobs, op, absolute, weight, AtParallel{});
+  if (high > 0 && wide > 0)
+    kernels::local_operator(jobs, op, absolute, weight, functional::torch_parallel());
   for (std::int64_t i = 0; i < planes; ++i) {
     kernels::ExactSum sum, squares;
     std::int64_t count = 0;
@@ -144,7 +146,7 @@ DEEPLIGHT_INLINE at::Tensor entropy(const at::Tensor& image, const EntropyOption
   at::Tensor scores = at::empty({batch.images}, at::kDouble), count = at::empty_like(scores);
   double* score = scores.data_ptr<double>();
   double* number = count.data_ptr<double>();
-  detail::AtParallel{}(0, batch.images, [&](std::int64_t begin, std::int64_t end) {
+  functional::torch_parallel()(0, batch.images, [&](std::int64_t begin, std::int64_t end) {
     for (std::int64_t i = begin; i < end; ++i) {
       std::vector<std::int64_t> bins(static_cast<std::size_t>(options.bins), 0);
       std::int64_t unknown = 0;

@@ -10,7 +10,6 @@
 #pragma once
 
 #include <array>
-#include <functional>
 
 #include "deeplight/kernels/plane.hpp"
 #include "deeplight/kernels/window_scores_cpu.hpp"
@@ -100,12 +99,6 @@ kernels::Plane plane_of(const at::Tensor& planes, std::int64_t index, std::int64
 /// The same for a boolean tensor; an undefined one gives an empty plane.
 kernels::MaskPlane mask_plane_of(const at::Tensor& planes, std::int64_t index,
                                  std::int64_t border = 0);
-
-/// at::parallel_for, one item at a time, as kernels want it.
-struct AtParallel {
-  void operator()(std::int64_t begin, std::int64_t end,
-                  const std::function<void(std::int64_t, std::int64_t)>& body) const;
-};
 
 /// Sums of a batch of planes.
 struct WindowSums {

@@ -2,7 +2,6 @@
 #pragma once
 
 #include <ATen/Dispatch.h>
-#include <ATen/Parallel.h>
 #include <ATen/TensorOperators.h>
 #include <ATen/TensorSubclassLikeUtils.h>
 #include <ATen/core/grad_mode.h>
@@ -12,7 +11,6 @@
 #include <cmath>
 
 #include "deeplight/core/errors.hpp"
-#include "deeplight/core/thread_loop.hpp"
 #include "deeplight/metrics/window.hpp"
 
 namespace deeplight::metrics::detail {
@@ -84,17 +82,6 @@ DEEPLIGHT_INLINE kernels::MaskPlane mask_plane_of(const at::Tensor& planes, std:
           plane.stride(0),
           plane.stride(1),
           border};
-}
-
-DEEPLIGHT_INLINE void AtParallel::operator()(
-    std::int64_t begin, std::int64_t end,
-    const std::function<void(std::int64_t, std::int64_t)>& body) const {
-#ifdef _OPENMP
-  at::parallel_for(begin, end, 1, body);
-#else
-  // Without OpenMP the header's parallel_for is a plain loop, whatever set_num_threads says.
-  thread_loop(at::in_parallel_region() ? 1 : at::get_num_threads(), begin, end, body);
-#endif
 }
 
 DEEPLIGHT_INLINE at::Tensor empty_map(const WindowRule& rule, const at::Tensor& image) {

@@ -3,6 +3,7 @@
 
 #include <utility>
 
+#include "deeplight/functional/torch_parallel.hpp"
 #include "deeplight/metrics/window.hpp"
 
 namespace deeplight::metrics::detail {
@@ -31,7 +32,7 @@ WindowSums window_sums(const WindowRule& rule, const Score& score, const at::Ten
                     .row_counts = row_counts.data() + i * high,
                     .map = map.defined() ? map.data_ptr<double>() + i * high * wide : nullptr});
   }
-  kernels::score_windows(jobs, rule.moments(), score, AtParallel{});
+  kernels::score_windows(jobs, rule.moments(), score, functional::torch_parallel());
   WindowSums result;
   for (std::int64_t i = 0; i < planes; ++i) {
     kernels::ExactSum sum;
