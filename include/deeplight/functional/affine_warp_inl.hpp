@@ -69,9 +69,9 @@ DEEPLIGHT_INLINE at::Tensor pixel_warp_cpu(const kernels::WarpTables& tables,
   auto out = at::empty({g.batch, g.channels, g.out_height, g.out_width},
                        image.options().memory_format(image.suggest_memory_format()));
   AT_DISPATCH_FLOATING_TYPES(image.scalar_type(), "pixel_warp", [&] {
-    tables.of(scalar_t{})
-        .forward(g, const_image_view<scalar_t>(image), own.const_data_ptr<scalar_t>(),
-                 image_view<scalar_t>(out), torch_parallel());
+    tables.of<scalar_t>().forward(g, const_image_view<scalar_t>(image),
+                                  own.const_data_ptr<scalar_t>(), image_view<scalar_t>(out),
+                                  torch_parallel());
   });
   return out;
 }
@@ -89,7 +89,7 @@ DEEPLIGHT_INLINE std::tuple<at::Tensor, at::Tensor> pixel_warp_backward_cpu(
   auto by_image = at::zeros_like(image);
   auto rows = at::empty({g.batch, g.out_height, 6}, at::kDouble);
   AT_DISPATCH_FLOATING_TYPES(image.scalar_type(), "pixel_warp_backward", [&] {
-    const auto& table = tables.of(scalar_t{});
+    const auto& table = tables.of<scalar_t>();
     const auto above = const_image_view<scalar_t>(grad);
     const auto* numbers = own.const_data_ptr<scalar_t>();
     table.image_gradient(g, numbers, above, image_view<scalar_t>(by_image), torch_parallel());

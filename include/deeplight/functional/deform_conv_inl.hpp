@@ -2,7 +2,6 @@
 #pragma once
 
 #include <ATen/Functions.h>
-#include <ATen/Parallel.h>
 #include <ATen/TensorOperators.h>
 #include <ATen/core/dispatch/Dispatcher.h>
 #include <torch/csrc/autograd/autograd.h>
@@ -14,6 +13,7 @@
 #include "deeplight/functional/deform_conv.hpp"
 #include "deeplight/functional/deform_conv_geometry.hpp"
 #include "deeplight/functional/ops_library.hpp"
+#include "deeplight/functional/torch_parallel.hpp"
 #include "deeplight/kernels/deform_conv_backward_cpu.hpp"
 
 namespace deeplight::functional {
@@ -101,7 +101,7 @@ struct DeformTask {
     for (std::int64_t i = 0; i < kernels::deform_slack; ++i) to[batch * padded_sample + i] = T(0);
     const T* from = source.template const_data_ptr<T>();
     const std::int64_t rows = g.height + 2;
-    at::parallel_for(0, batch * rows, 16, [&](std::int64_t begin, std::int64_t end) {
+    torch_parallel_for(0, batch * rows, 16, [&](std::int64_t begin, std::int64_t end) {
       while (begin < end) {
         const std::int64_t b = begin / rows, stop = std::min(end, (b + 1) * rows);
         kernels::DeformPadding<T> task;
@@ -158,7 +158,7 @@ at::Tensor deform_conv2d_cpu_as(const kernels::DeformConvTable& table, const at:
                                 const std::optional<at::Tensor>& bias,
                                 const kernels::DeformGeometry& g,
                                 const std::optional<at::Tensor>& mask) {
-  const auto& kernel = kernels::deform_kernels_of<T>(table);
+  const auto& kernel = table.of<T>();
   const std::int64_t groups = g.channels / weight.size(1), outputs = weight.size(0);
   const DeformTask<T> task(kernel, g, input, offset, mask, groups, outputs);
   const auto packed = packed_weight(weight, groups);
@@ -169,7 +169,7 @@ at::Tensor deform_conv2d_cpu_as(const kernels::DeformConvTable& table, const at:
   T* to = out.template mutable_data_ptr<T>();
   const bool last = format == at::MemoryFormat::ChannelsLast;
   const std::int64_t blocks = task.blocks();
-  at::parallel_for(0, task.batch * blocks, 1, [&](std::int64_t begin, std::int64_t end) {
+  torch_parallel_for(0, task.batch * blocks, 1, [&](std::int64_t begin, std::int64_t end) {
     while (begin < end) {
       const std::int64_t b = begin / blocks, stop = std::min(end, (b + 1) * blocks);
       kernels::DeformForward<T> f;
@@ -233,7 +233,7 @@ std::vector<kernels::DeformRows> deform_chunks(const kernels::DeformKernels<T>& 
   count = std::min(count, blocks);
   for (;; count /= 2) {
     std::vector<kernels::DeformRows> rows(count);
-    at::parallel_for(0, count, 1, [&](std::int64_t begin, std::int64_t end) {
+    torch_parallel_for(0, count, 1, [&](std::int64_t begin, std::int64_t end) {
       for (std::int64_t i = begin; i < end; ++i)
         rows[i] = kernel.rows(sample, blocks * i / count, blocks * (i + 1) / count);
     });
@@ -249,7 +249,7 @@ DeformGradients deform_conv2d_backward_cpu_as(const kernels::DeformConvTable& ta
                                               const at::Tensor& offset, const at::Tensor& weight,
                                               bool has_bias, const kernels::DeformGeometry& g,
                                               const std::optional<at::Tensor>& mask) {
-  const auto& kernel = kernels::deform_kernels_of<T>(table);
+  const auto& kernel = table.of<T>();
   const std::int64_t groups = g.channels / weight.size(1), outputs = weight.size(0);
   const DeformTask<T> task(kernel, g, input, offset, mask, groups, outputs);
   const auto packed = transposed_weight(weight, groups);
@@ -287,7 +287,7 @@ DeformGradients deform_conv2d_backward_cpu_as(const kernels::DeformConvTable& ta
       slabs[i] = at::empty({height * task.padded_row}, input.options());
       starts[i] = slabs[i].template const_data_ptr<T>();
     }
-    at::parallel_for(0, count, 1, [&](std::int64_t begin, std::int64_t end) {
+    torch_parallel_for(0, count, 1, [&](std::int64_t begin, std::int64_t end) {
       for (std::int64_t i = begin; i < end; ++i) {
         auto chunk = f;
         chunk.slab = slabs[i].template mutable_data_ptr<T>(), chunk.slab_first = rows[i].first;
@@ -304,7 +304,7 @@ DeformGradients deform_conv2d_backward_cpu_as(const kernels::DeformConvTable& ta
     gather.grad = to + b * g.channels * g.height * g.width;
     gather.channel = last ? 1 : g.height * g.width;
     gather.row = last ? g.width * g.channels : g.width, gather.column = last ? g.channels : 1;
-    at::parallel_for(0, g.height, 8, [&](std::int64_t begin, std::int64_t end) {
+    torch_parallel_for(0, g.height, 8, [&](std::int64_t begin, std::int64_t end) {
       kernel.gather(gather, begin, end);
     });
   }

@@ -13,8 +13,12 @@
 #include "deeplight/functional/pair.hpp"
 
 namespace deeplight::kernels {
-struct DepthwiseTables;
-}
+template <template <class> class Table>
+struct ByType;
+template <class T>
+struct DepthwiseTable;
+using DepthwiseTables = ByType<DepthwiseTable>;
+}  // namespace deeplight::kernels
 
 namespace deeplight::functional {
 

@@ -104,14 +104,6 @@ inline kernels::DepthwiseGeometry depthwise_geometry(const at::Tensor& input,
           padding[1]};
 }
 
-template <class T>
-const kernels::DepthwiseTable<T>& table_of(const kernels::DepthwiseTables& tables) {
-  if constexpr (std::is_same_v<T, float>)
-    return tables.float32;
-  else
-    return tables.float64;
-}
-
 DEEPLIGHT_INLINE at::Tensor depthwise_conv2d_cpu(const kernels::DepthwiseTables& tables,
                                                  const at::Tensor& input, const at::Tensor& weight,
                                                  const std::optional<at::Tensor>& bias,
@@ -136,10 +128,10 @@ DEEPLIGHT_INLINE at::Tensor depthwise_conv2d_cpu(const kernels::DepthwiseTables&
   auto out = at::empty({g.batch, g.channels, g.out_height(), g.out_width()},
                        input.options().memory_format(kept));
   AT_DISPATCH_FLOATING_TYPES(input.scalar_type(), "depthwise_conv2d", [&] {
-    table_of<scalar_t>(tables).forward(
-        g, depthwise_view<const scalar_t>(image, channels_last), taps.const_data_ptr<scalar_t>(),
-        false, offset.defined() ? offset.const_data_ptr<scalar_t>() : nullptr,
-        depthwise_view<scalar_t>(out, channels_last), torch_parallel());
+    tables.of<scalar_t>().forward(g, depthwise_view<const scalar_t>(image, channels_last),
+                                  taps.const_data_ptr<scalar_t>(), false,
+                                  offset.defined() ? offset.const_data_ptr<scalar_t>() : nullptr,
+                                  depthwise_view<scalar_t>(out, channels_last), torch_parallel());
   });
   return out.contiguous(layout);
 }
@@ -166,7 +158,7 @@ DEEPLIGHT_INLINE DepthwiseGradients depthwise_conv2d_backward_cpu(
   auto weight_grad = at::empty(weight.sizes(), weight.options());
   auto bias_grad = at::empty({g.channels}, weight.options());
   AT_DISPATCH_FLOATING_TYPES(input.scalar_type(), "depthwise_conv2d_backward", [&] {
-    const auto& table = table_of<scalar_t>(tables);
+    const auto& table = tables.of<scalar_t>();
     table.forward(turned, depthwise_view<const scalar_t>(result, channels_last),
                   taps.const_data_ptr<scalar_t>(), true, nullptr,
                   depthwise_view<scalar_t>(image_grad, channels_last), torch_parallel());

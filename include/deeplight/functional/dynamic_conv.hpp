@@ -12,8 +12,12 @@
 #include "deeplight/functional/pair.hpp"
 
 namespace deeplight::kernels {
-struct DynamicTables;
-}
+template <template <class> class Table>
+struct ByType;
+template <class T>
+struct DynamicTable;
+using DynamicTables = ByType<DynamicTable>;
+}  // namespace deeplight::kernels
 
 namespace deeplight::functional {
 

@@ -12,6 +12,7 @@
 
 #include "deeplight/core/errors.hpp"
 #include "deeplight/functional/dynamic_conv.hpp"
+#include "deeplight/functional/half_precision.hpp"
 #include "deeplight/functional/ops_library.hpp"
 #include "deeplight/functional/torch_parallel.hpp"
 #include "deeplight/kernels/dynamic_conv_cpu.hpp"
@@ -65,14 +66,6 @@ DEEPLIGHT_INLINE DynamicGradients dynamic_conv2d_backward_composed(const at::Ten
   return {grad_input.reshape(input.sizes()), grad_kernel.reshape(kernel.sizes())};
 }
 
-template <class T>
-const kernels::DynamicTable<T>& table_of(const kernels::DynamicTables& tables) {
-  if constexpr (std::is_same_v<T, float>)
-    return tables.float32;
-  else
-    return tables.float64;
-}
-
 /// Above this, a matrix product per sample is as fast and PyTorch has a good one.
 inline bool has_many_channels(const at::Tensor& kernel) {
   return kernel.size(1) * kernel.size(2) > 64;
@@ -89,7 +82,7 @@ DEEPLIGHT_INLINE at::Tensor dynamic_conv2d_cpu(const kernels::DynamicTables& tab
                                                Pair padding) {
   check_dynamic(input, kernel, padding);
   const auto type = input.scalar_type();
-  if (type == at::kBFloat16 || type == at::kHalf)
+  if (is_half(input))
     return dynamic_conv2d_cpu(tables, input.to(at::kFloat), kernel.to(at::kFloat), padding)
         .to(type);
   const auto g = dynamic_geometry(input, kernel, padding);
@@ -102,9 +95,9 @@ DEEPLIGHT_INLINE at::Tensor dynamic_conv2d_cpu(const kernels::DynamicTables& tab
   }
   const auto image = input.contiguous(), own = kernel.contiguous();
   AT_DISPATCH_FLOATING_TYPES(type, "dynamic_conv2d", [&] {
-    table_of<scalar_t>(tables).forward(g, image.const_data_ptr<scalar_t>(),
-                                       own.const_data_ptr<scalar_t>(), false,
-                                       out.mutable_data_ptr<scalar_t>(), torch_parallel());
+    tables.of<scalar_t>().forward(g, image.const_data_ptr<scalar_t>(),
+                                  own.const_data_ptr<scalar_t>(), false,
+                                  out.mutable_data_ptr<scalar_t>(), torch_parallel());
   });
   return out;
 }
@@ -115,7 +108,7 @@ DEEPLIGHT_INLINE DynamicGradients dynamic_conv2d_backward_cpu(const kernels::Dyn
                                                               const at::Tensor& kernel,
                                                               Pair padding) {
   const auto type = input.scalar_type();
-  if (type == at::kBFloat16 || type == at::kHalf) {
+  if (is_half(input)) {
     const auto [image, own] = dynamic_conv2d_backward_cpu(
         tables, grad.to(at::kFloat), input.to(at::kFloat), kernel.to(at::kFloat), padding);
     return {image.to(type), own.to(type)};
@@ -143,7 +136,7 @@ DEEPLIGHT_INLINE DynamicGradients dynamic_conv2d_backward_cpu(const kernels::Dyn
                                   g.kernel_w - 1 - g.pad_w};
   const auto image = input.contiguous(), result = grad.contiguous(), own = kernel.contiguous();
   AT_DISPATCH_FLOATING_TYPES(type, "dynamic_conv2d_backward", [&] {
-    const auto& table = table_of<scalar_t>(tables);
+    const auto& table = tables.of<scalar_t>();
     table.forward(turned, result.const_data_ptr<scalar_t>(), own.const_data_ptr<scalar_t>(), true,
                   image_grad.mutable_data_ptr<scalar_t>(), torch_parallel());
     table.kernel_gradient(g, image.const_data_ptr<scalar_t>(), result.const_data_ptr<scalar_t>(),

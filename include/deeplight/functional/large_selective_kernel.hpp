@@ -14,8 +14,12 @@
 #include "deeplight/functional/pair.hpp"
 
 namespace deeplight::kernels {
-struct SelectiveTables;
-}
+template <template <class> class Table>
+struct ByType;
+template <class T>
+struct SelectiveTable;
+using SelectiveTables = ByType<SelectiveTable>;
+}  // namespace deeplight::kernels
 
 namespace deeplight::functional {
 

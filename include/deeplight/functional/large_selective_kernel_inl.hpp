@@ -64,14 +64,6 @@ inline kernels::SelectiveGeometry selective_geometry(const at::Tensor& input,
           selection.dim() == 5 ? 4 * rows * columns : 0};
 }
 
-template <class T>
-const kernels::SelectiveTable<T>& table_of(const kernels::SelectiveTables& tables) {
-  if constexpr (std::is_same_v<T, float>)
-    return tables.float32;
-  else
-    return tables.float64;
-}
-
 DEEPLIGHT_INLINE at::Tensor large_selective_kernel_cpu(const kernels::SelectiveTables& tables,
                                                        const at::Tensor& input,
                                                        const at::Tensor& multiplier,
@@ -86,7 +78,7 @@ DEEPLIGHT_INLINE at::Tensor large_selective_kernel_cpu(const kernels::SelectiveT
   const auto plain = selective_operands(weights, type);
   auto out = at::empty(factor.sizes(), factor.options());
   AT_DISPATCH_FLOATING_TYPES(type, "large_selective_kernel", [&] {
-    table_of<scalar_t>(tables).forward(
+    tables.of<scalar_t>().forward(
         selective_geometry(input, weights, first_dilation, second_dilation),
         selective_pointers<const scalar_t>(plain), image.const_data_ptr<scalar_t>(),
         factor.const_data_ptr<scalar_t>(), out.mutable_data_ptr<scalar_t>(), torch_parallel());
@@ -110,7 +102,7 @@ DEEPLIGHT_INLINE std::vector<at::Tensor> large_selective_kernel_backward_cpu(
   std::vector<at::Tensor> weight_grads;
   for (const auto& weight : plain) weight_grads.push_back(at::empty_like(weight));
   AT_DISPATCH_FLOATING_TYPES(type, "large_selective_kernel_backward", [&] {
-    table_of<scalar_t>(tables).backward(
+    tables.of<scalar_t>().backward(
         selective_geometry(input, weights, first_dilation, second_dilation),
         selective_pointers<const scalar_t>(plain), image.const_data_ptr<scalar_t>(),
         factor.const_data_ptr<scalar_t>(), result.const_data_ptr<scalar_t>(),

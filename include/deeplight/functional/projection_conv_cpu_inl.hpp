@@ -118,7 +118,7 @@ DEEPLIGHT_INLINE std::tuple<at::Tensor, at::Tensor> projection_conv2d_cpu(
   const auto factors = slope ? slope->contiguous() : at::Tensor();
   const std::int64_t taps = g.rows.kernel * g.columns.kernel;
   AT_DISPATCH_FLOATING_TYPES(input.scalar_type(), "projection_conv2d", [&] {
-    const kernels::ProjectionTable<scalar_t>& table = tables.of(scalar_t{});
+    const kernels::ProjectionTable<scalar_t>& table = tables.of<scalar_t>();
     const auto packed = at::empty({table.weights_size(g)}, input.options());
     table.pack(g, kernel.const_data_ptr<scalar_t>(),
                sizes.transposed ? g.out_channels * taps : taps,
@@ -147,7 +147,7 @@ DEEPLIGHT_INLINE at::Tensor projection_weight_gradient_cpu(const kernels::Projec
         .to(small.scalar_type());
   at::Tensor gradient;
   AT_DISPATCH_FLOATING_TYPES(small.scalar_type(), "projection_weight_gradient", [&] {
-    const kernels::ProjectionTable<scalar_t>& table = tables.of(scalar_t{});
+    const kernels::ProjectionTable<scalar_t>& table = tables.of<scalar_t>();
     kernels::ProjectionPair<scalar_t> pair;
     pair.batch = small.size(0);
     pair.small_channels = small.size(1);

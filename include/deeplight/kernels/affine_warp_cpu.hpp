@@ -13,6 +13,7 @@
 #include <type_traits>
 
 #include "deeplight/core/parallel.hpp"
+#include "deeplight/kernels/by_type.hpp"
 #include "deeplight/kernels/image_view.hpp"
 #include "deeplight/kernels/warp_positions.hpp"
 
@@ -31,13 +32,7 @@ struct WarpTable {
                           const ImageView<const T>& grad, double* rows, const ParallelFor&);
 };
 
-struct WarpTables {
-  WarpTable<float> float32;
-  WarpTable<double> float64;
-
-  DEEPLIGHT_ALWAYS_INLINE const WarpTable<float>& of(float) const { return float32; }
-  DEEPLIGHT_ALWAYS_INLINE const WarpTable<double>& of(double) const { return float64; }
-};
+using WarpTables = ByType<WarpTable>;
 
 inline namespace DEEPLIGHT_SIMD_TAG {
 namespace warp_detail {

@@ -3,8 +3,8 @@
 #pragma once
 
 #include <cstdint>
-#include <type_traits>
 
+#include "deeplight/kernels/by_type.hpp"
 #include "deeplight/kernels/deform_point.hpp"
 
 namespace deeplight::kernels {
@@ -92,17 +92,6 @@ struct DeformKernels {
 };
 
 /// The kernels of one instruction set.
-struct DeformConvTable {
-  DeformKernels<float> of_float;
-  DeformKernels<double> of_double;
-};
-
-template <class T>
-const DeformKernels<T>& deform_kernels_of(const DeformConvTable& table) {
-  if constexpr (std::is_same_v<T, float>)
-    return table.of_float;
-  else
-    return table.of_double;
-}
+using DeformConvTable = ByType<DeformKernels>;
 
 }  // namespace deeplight::kernels

@@ -10,6 +10,7 @@
 #include <cstdint>
 
 #include "deeplight/core/parallel.hpp"
+#include "deeplight/kernels/by_type.hpp"
 #include "deeplight/kernels/correlation_cpu.hpp"
 #include "deeplight/kernels/image_view.hpp"
 
@@ -39,10 +40,7 @@ struct DepthwiseTable {
                           const ParallelFor&);
 };
 
-struct DepthwiseTables {
-  DepthwiseTable<float> float32;
-  DepthwiseTable<double> float64;
-};
+using DepthwiseTables = ByType<DepthwiseTable>;
 
 inline namespace DEEPLIGHT_SIMD_TAG {
 namespace depthwise_detail {

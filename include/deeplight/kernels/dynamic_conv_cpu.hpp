@@ -10,6 +10,7 @@
 #include <cstdint>
 
 #include "deeplight/core/parallel.hpp"
+#include "deeplight/kernels/by_type.hpp"
 #include "deeplight/kernels/correlation_cpu.hpp"
 
 namespace deeplight::kernels {
@@ -36,10 +37,7 @@ struct DynamicTable {
                           const ParallelFor&);
 };
 
-struct DynamicTables {
-  DynamicTable<float> float32;
-  DynamicTable<double> float64;
-};
+using DynamicTables = ByType<DynamicTable>;
 
 inline namespace DEEPLIGHT_SIMD_TAG {
 namespace dynamic_detail {

@@ -11,6 +11,7 @@
 #include <cstdint>
 
 #include "deeplight/core/parallel.hpp"
+#include "deeplight/kernels/by_type.hpp"
 #include "deeplight/kernels/correlation_cpu.hpp"
 #include "deeplight/kernels/gemm_cpu.hpp"
 
@@ -46,10 +47,7 @@ struct SelectiveTable {
                    const SelectiveWeights<T>& weight_grads, const ParallelFor&);
 };
 
-struct SelectiveTables {
-  SelectiveTable<float> float32;
-  SelectiveTable<double> float64;
-};
+using SelectiveTables = ByType<SelectiveTable>;
 
 inline namespace DEEPLIGHT_SIMD_TAG {
 namespace selective_detail {

@@ -15,6 +15,7 @@
 #include <cstdint>
 
 #include "deeplight/core/parallel.hpp"
+#include "deeplight/kernels/by_type.hpp"
 #include "deeplight/kernels/convolution_axis.hpp"
 #include "deeplight/kernels/gemm_cpu.hpp"
 #include "deeplight/kernels/image_view.hpp"
@@ -62,13 +63,7 @@ struct ProjectionTable {
   void (*weight_gradient)(const ProjectionPair<T>&, T* gradient, const ParallelFor&);
 };
 
-struct ProjectionTables {
-  ProjectionTable<float> float32;
-  ProjectionTable<double> float64;
-
-  DEEPLIGHT_ALWAYS_INLINE const ProjectionTable<float>& of(float) const { return float32; }
-  DEEPLIGHT_ALWAYS_INLINE const ProjectionTable<double>& of(double) const { return float64; }
-};
+using ProjectionTables = ByType<ProjectionTable>;
 
 inline namespace DEEPLIGHT_SIMD_TAG {
 
