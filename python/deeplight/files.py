@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
+import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-__all__ = ["names_the_file", "whole_file"]
+__all__ = ["names_the_file", "whole_file", "write_whole"]
 
 
 @contextmanager
@@ -34,15 +35,29 @@ def whole_file(path: str | Path) -> Iterator[Path]:
     After an error nothing is left, and an earlier file at `path` is untouched.
 
     Raises:
-        OSError: the folder is missing or not writable.
+        OSError: the folder is missing or not writable, no room; it names `path`.
     """
     path = Path(path)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.part")
+    partial = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
     try:
         yield partial
         with names_the_file(path):
-            with partial.open("rb") as file:
-                os.fsync(file.fileno())
+            _flush(partial)
             partial.replace(path)
+            _flush(path.parent)
     finally:
         partial.unlink(missing_ok=True)
+
+
+def write_whole(path: str | Path, data: bytes) -> None:
+    """Writes `data` as the whole of the file `path`. See :func:`whole_file`."""
+    with whole_file(path) as partial, names_the_file(path):
+        partial.write_bytes(data)
+
+
+def _flush(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

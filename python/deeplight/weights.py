@@ -10,12 +10,11 @@ import difflib
 import hashlib
 import json
 import os
-import secrets
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .files import names_the_file
+from .files import write_whole
 
 if TYPE_CHECKING:
     import torch
@@ -176,7 +175,9 @@ def save(
     data = safetensors.torch.save(stored, {"format": "pt"})
     card = {**card, "weights_sha256": hashlib.sha256(data).hexdigest()}
     _native.validate_card(_card_text(card), str(card_path_for(path)))
-    _write_atomically(path, data)
+    if not path.parent.is_dir():
+        raise FileNotFoundError(f"cannot write '{path}': the folder '{path.parent}' does not exist")
+    write_whole(path, data)
     save_card(card_path_for(path), card)
     return path
 
@@ -199,21 +200,6 @@ def _card_text(card: Mapping[str, Any]) -> str:
         return json.dumps(card, allow_nan=False)
     except (TypeError, ValueError) as error:
         raise ValueError(f"the card cannot be written as JSON: {error}") from error
-
-
-def _write_atomically(path: Path, data: bytes) -> None:
-    if not path.parent.is_dir():
-        raise FileNotFoundError(f"cannot write '{path}': the folder '{path.parent}' does not exist")
-    temporary = path.with_name(f"{path.name}.{secrets.token_hex(4)}.tmp")
-    try:
-        with names_the_file(path):
-            with temporary.open("xb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-            temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def _pickle_message(path: Path) -> str:

@@ -41,7 +41,7 @@ def study(
 
     [dim]$ deeplight study configs/ablations.toml --jobs 2[/dim]
     """
-    from deeplight.training.checkpoint import write_atomically
+    from deeplight.files import write_whole
     from deeplight.training.study import load_study, run_study, summarise
 
     with wrong_use():
@@ -62,7 +62,7 @@ def study(
     }  # fmt: skip
     text = json.dumps(_without_nan(table), indent=1) + "\n"
     if results is not None:
-        write_atomically(results, text.encode())
+        write_whole(results, text.encode())
     if as_json:
         typer.echo(text, nl=False)
     else:

@@ -7,8 +7,6 @@ name, flushed to disk, renamed.
 from __future__ import annotations
 
 import json
-import os
-import secrets
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,13 +15,12 @@ import safetensors
 import safetensors.torch
 import torch
 
-from deeplight.files import names_the_file
+from deeplight.files import write_whole
 
 __all__ = [
     "Checkpoint",
     "first_difference",
     "read_checkpoint",
-    "write_atomically",
     "write_checkpoint",
 ]
 
@@ -48,31 +45,8 @@ class Checkpoint:
     state: dict[str, Any] = field(default_factory=dict)
 
 
-def write_atomically(path: Path, data: bytes) -> None:
-    """Writes a file that is either whole or not there.
-
-    Raises:
-        OSError: no room, not writable; the old file stays, nothing else is left behind.
-    """
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
-    try:
-        with names_the_file(path):
-            with temporary.open("xb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-            temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
-    descriptor = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
 def write_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
-    """Writes atomically. See :func:`write_atomically` for errors."""
+    """Writes the whole file or nothing. See :func:`deeplight.files.whole_file` for errors."""
     flat = {
         f"{group}/{name}": tensor.detach().to("cpu", copy=True).contiguous()
         for group, tensors in checkpoint.tensors.items()
@@ -85,7 +59,7 @@ def write_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
         "state": checkpoint.state,
     }
     # One key: the library writes several in an order that changes from run to run.
-    write_atomically(path, safetensors.torch.save(flat, {"deeplight": json.dumps(state)}))
+    write_whole(path, safetensors.torch.save(flat, {"deeplight": json.dumps(state)}))
 
 
 def read_checkpoint(path: Path) -> Checkpoint:

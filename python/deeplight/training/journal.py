@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 import torch
 
+from deeplight.files import write_whole
 from deeplight.pictures import brightest_window
-from deeplight.training.checkpoint import write_atomically
 
 __all__ = ["Journal"]
 
@@ -109,7 +109,7 @@ class Journal:
         writer.writeheader()
         for row in self.rows:
             writer.writerow({k: f"{v:.7g}" if isinstance(v, float) else v for k, v in row.items()})
-        write_atomically(self._folder / "log.csv", text.getvalue().encode())
+        write_whole(self._folder / "log.csv", text.getvalue().encode())
         if self._events is not None:
             self._events.flush()
 

@@ -20,7 +20,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from deeplight.training.checkpoint import write_atomically
+from deeplight.files import write_whole
 from deeplight.training.config import build, load_config
 
 __all__ = [
@@ -130,7 +130,7 @@ def run_one(
         "best_step": card["training"]["best_step"],
         "scores": scores,
     }
-    write_atomically(folder / "result.json", (json.dumps(result, indent=1) + "\n").encode())
+    write_whole(folder / "result.json", (json.dumps(result, indent=1) + "\n").encode())
 
 
 def _plain_scores(sums: dict[str, Any]) -> dict[str, float]:

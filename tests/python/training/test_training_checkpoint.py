@@ -5,11 +5,11 @@ import os
 import pytest
 import torch
 
+from deeplight.files import write_whole
 from deeplight.training.checkpoint import (
     Checkpoint,
     first_difference,
     read_checkpoint,
-    write_atomically,
     write_checkpoint,
 )
 
@@ -28,14 +28,14 @@ def test_checkpoint_round_trip_and_damage(tmp_path):
 
 def test_a_failed_write_leaves_the_old_file_alone(tmp_path, monkeypatch):
     path = tmp_path / "file"
-    write_atomically(path, b"old")
+    write_whole(path, b"old")
 
     def full(descriptor):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(OSError, match="No space left"):
-        write_atomically(path, b"new")
+        write_whole(path, b"new")
     assert path.read_bytes() == b"old"
     assert [p.name for p in tmp_path.iterdir()] == ["file"]
 
