@@ -79,6 +79,7 @@ class GuidedSuperResolutionImpl : public Network {
   std::vector<std::string> statistic_names() const override;
   bool can_checkpoint_activations() const override { return true; }
   ImageStatistics image_statistics(const at::Tensor& low_resolution) override;
+  ImageStatistics streamed_statistics(const ImageRows& low_resolution) override;
   Output forward(const at::Tensor& low_resolution, const GuideTensors& guides,
                  const ImageStatistics* statistics = nullptr) override;
   at::Tensor forward_part(const at::Tensor& low_resolution, const GuideTensors& guides,

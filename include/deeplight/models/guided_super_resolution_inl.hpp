@@ -67,14 +67,30 @@ std::vector<std::string> GuidedSuperResolutionImpl<Align, Fuse, Refine>::statist
 template <nn::AlignmentModule Align, nn::FusionModule Fuse, nn::RefinementModule Refine>
 ImageStatistics GuidedSuperResolutionImpl<Align, Fuse, Refine>::image_statistics(
     const at::Tensor& low_resolution) {
+  return streamed_statistics(rows_of(low_resolution));
+}
+
+template <nn::AlignmentModule Align, nn::FusionModule Fuse, nn::RefinementModule Refine>
+ImageStatistics GuidedSuperResolutionImpl<Align, Fuse, Refine>::streamed_statistics(
+    const ImageRows& low_resolution) {
   ImageStatistics statistics;
   if (!align_) return statistics;
   // Edge padding makes windows of at least the transformer's minimum; the centre stays the
   // raster's.
-  statistics.warp = align_->raster_warp(pad(low_resolution, 1));
+  const std::int64_t rows = low_resolution.rows, columns = low_resolution.columns;
+  const auto padded = [](std::int64_t side) {
+    return (side + side_multiple - 1) / side_multiple * side_multiple;
+  };
+  statistics.warp = align_->raster_warp(ImageRows{
+      padded(rows), padded(columns), [&](std::int64_t first, std::int64_t count) {
+        const std::int64_t there = std::min(count, rows - first);  // padding alone is no window
+        const at::Tensor strip = low_resolution.read(first, there);
+        if (there == count && padded(columns) == columns) return strip;
+        return at::replication_pad2d(strip, {0, padded(columns) - columns, 0, count - there});
+      }});
   if (statistics.warp) {
-    statistics.warp->centre_x = static_cast<double>(low_resolution.size(3) - 1) / 2;
-    statistics.warp->centre_y = static_cast<double>(low_resolution.size(2) - 1) / 2;
+    statistics.warp->centre_x = static_cast<double>(columns - 1) / 2;
+    statistics.warp->centre_y = static_cast<double>(rows - 1) / 2;
   }
   return statistics;
 }

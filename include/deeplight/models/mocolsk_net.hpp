@@ -75,6 +75,7 @@ class MoCoLSKNetImpl : public Network {
   std::int64_t margin() const override { return margin_after(-1); }
   std::vector<std::string> statistic_names() const override;
   bool can_checkpoint_activations() const override { return true; }
+  ImageStatistics streamed_statistics(const ImageRows&) override { return {}; }  // pooled ones only
   bool needs_representative_pass() const override { return true; }
   ImageStatistics representative_statistics(const at::Tensor& low_resolution,
                                             const GuideTensors& guides,

@@ -68,6 +68,11 @@ class Network : public torch::nn::Module {
 
   /// Image-wide statistics from the whole low-resolution image [1, 1, h, w].
   virtual ImageStatistics image_statistics(const at::Tensor& low_resolution) { return {}; }
+  /// The same, bit for bit, of an image that is read in strips. This one reads it whole: networks
+  /// that can do with less override it.
+  virtual ImageStatistics streamed_statistics(const ImageRows& low_resolution) {
+    return image_statistics(low_resolution.read(0, low_resolution.rows));
+  }
 
   /// Whether tiles need pooled values. A caller that cuts a raster into tiles then
   ///   1. chooses one window: the whole raster where it fits into one tile with its halo, else a

@@ -37,7 +37,7 @@ class CalibrationAwareAlignment : public torch::nn::Module {
                   const std::optional<Warp>& warp);
 
   /// The one warp of a whole raster; none when there is no spatial transformer.
-  std::optional<Warp> raster_warp(const at::Tensor& low_resolution);
+  std::optional<Warp> raster_warp(const ImageRows& low_resolution);
 
   double margin() const;
 

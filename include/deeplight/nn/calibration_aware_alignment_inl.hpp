@@ -59,11 +59,11 @@ DEEPLIGHT_INLINE Aligned CalibrationAwareAlignment::forward(const at::Tensor& lo
 }
 
 DEEPLIGHT_INLINE std::optional<Warp> CalibrationAwareAlignment::raster_warp(
-    const at::Tensor& low_resolution) {
+    const ImageRows& low_resolution) {
   if (!transformer_) return std::nullopt;
   return Warp{transformer_->of_raster(low_resolution),
-              static_cast<double>(low_resolution.size(3) - 1) / 2,
-              static_cast<double>(low_resolution.size(2) - 1) / 2};
+              static_cast<double>(low_resolution.columns - 1) / 2,
+              static_cast<double>(low_resolution.rows - 1) / 2};
 }
 
 DEEPLIGHT_INLINE double CalibrationAwareAlignment::margin() const {

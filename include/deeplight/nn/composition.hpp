@@ -40,12 +40,13 @@ concept NetworkPart = std::derived_from<Part, torch::nn::Module> &&
 
 /// Brings the night light and the guides' features onto one frame.
 template <class Part>
-concept AlignmentModule = NetworkPart<Part> && requires(Part part, const at::Tensor& image,
-                                                        const std::vector<at::Tensor>& guides,
-                                                        const std::optional<Warp>& warp) {
-  { part.forward(image, guides, warp) } -> std::same_as<Aligned>;
-  { part.raster_warp(image) } -> std::same_as<std::optional<Warp>>;
-};
+concept AlignmentModule =
+    NetworkPart<Part> &&
+    requires(Part part, const at::Tensor& image, const std::vector<at::Tensor>& guides,
+             const std::optional<Warp>& warp, const ImageRows& raster) {
+      { part.forward(image, guides, warp) } -> std::same_as<Aligned>;
+      { part.raster_warp(raster) } -> std::same_as<std::optional<Warp>>;
+    };
 
 /// Merges the main features and any number of guides' features, possibly none, into one map.
 template <class Part>

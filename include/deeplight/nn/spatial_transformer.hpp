@@ -15,6 +15,7 @@
 #include "deeplight/core/config.hpp"
 #include "deeplight/core/options.hpp"
 #include "deeplight/nn/holder.hpp"
+#include "deeplight/nn/types.hpp"
 
 namespace deeplight::nn {
 
@@ -33,9 +34,9 @@ class SpatialTransformerImpl : public torch::nn::Module {
   /// One displacement per sample, about the centre of the image passed.
   at::Tensor forward(const at::Tensor& low_resolution);
 
-  /// The displacement of a whole raster [1, 1, h, w]: the element-wise median over windows of the
-  /// training size, [1, 2, 3], about the raster's centre.
-  at::Tensor of_raster(const at::Tensor& low_resolution);
+  /// The displacement of a whole raster, read one row of windows at a time: the element-wise median
+  /// over windows of the training size, [1, 2, 3], about the raster's centre.
+  at::Tensor of_raster(const ImageRows& low_resolution);
 
   /// Warps [B, C, h, w] by `matrix` about (centre_x, centre_y), within the bound.
   at::Tensor warp(const at::Tensor& image, const at::Tensor& matrix, double centre_x,

@@ -43,15 +43,15 @@ DEEPLIGHT_INLINE at::Tensor SpatialTransformerImpl::forward(const at::Tensor& lo
   return x.view({-1, 2, 3});
 }
 
-DEEPLIGHT_INLINE at::Tensor SpatialTransformerImpl::of_raster(const at::Tensor& low_resolution) {
-  const std::int64_t height = low_resolution.size(2), width = low_resolution.size(3);
+DEEPLIGHT_INLINE at::Tensor SpatialTransformerImpl::of_raster(const ImageRows& low_resolution) {
+  const std::int64_t height = low_resolution.rows, width = low_resolution.columns;
   const std::int64_t window_h = std::min(height, options_.statistics_window);
   const std::int64_t window_w = std::min(width, options_.statistics_window);
   std::vector<at::Tensor> matrices;
   const at::NoGradGuard no_grad;
   for (std::int64_t row = 0; row < height; row += window_h) {
     // The last window of a row or column is moved inside instead of being cut.
-    const auto strip = low_resolution.narrow(2, std::min(row, height - window_h), window_h);
+    const auto strip = low_resolution.read(std::min(row, height - window_h), window_h);
     std::vector<at::Tensor> windows;
     for (std::int64_t column = 0; column < width; column += window_w)
       windows.push_back(strip.narrow(3, std::min(column, width - window_w), window_w));

@@ -4,6 +4,7 @@
 #include <ATen/core/Tensor.h>
 
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <optional>
 #include <string>
@@ -31,6 +32,21 @@ struct Warp {
   double centre_y =
       0.0;  ///< (pixel centres at integers: an image of width w has its own at (w-1)/2)
 };
+
+/// An image [1, 1, rows, columns] that is read in strips, because it may not fit into memory.
+struct ImageRows {
+  std::int64_t rows = 0;
+  std::int64_t columns = 0;
+  /// Rows `first` to `first + count - 1`, [1, 1, count, columns].
+  std::function<at::Tensor(std::int64_t first, std::int64_t count)> read;
+};
+
+/// Strips of an image [1, 1, h, w] that is in memory.
+inline ImageRows rows_of(const at::Tensor& image) {
+  return {image.size(2), image.size(3), [image](std::int64_t first, std::int64_t count) {
+            return image.narrow(2, first, count);
+          }};
+}
 
 /// What a network gives, in its normalised units.
 struct Output {
