@@ -31,3 +31,5 @@ target_link_libraries(deeplight_header_checks_base PRIVATE deeplight_core
   $<$<BOOL:${DEEPLIGHT_RASTER}>:deeplight_gdal>)
 target_link_libraries(deeplight_header_checks_torch PRIVATE deeplight
   $<$<BOOL:${DEEPLIGHT_RASTER}>:deeplight_raster>)
+# Torch once and not for each: tests/python/packaging/test_headers.py sees to its includes.
+target_precompile_headers(deeplight_header_checks_torch PRIVATE ${PROJECT_SOURCE_DIR}/cmake/pch.hpp)

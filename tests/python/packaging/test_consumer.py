@@ -42,14 +42,6 @@ def test_header_only_and_compiled_give_the_same(consumer):
     assert header_only[0] == "3450223"
 
 
-def test_no_public_header_pulls_in_all_of_torch():
-    forbidden = ("torch/torch.h", "torch/nn.h", "torch/extension.h")
-    for header in (ROOT / "include").rglob("*.hpp"):
-        text = header.read_text()
-        assert not any(f"<{name}>" in text for name in forbidden), header
-        assert "__global__" not in text, header
-
-
 def test_nothing_compiled_for_an_instruction_set_has_a_shared_name():
     # A weak symbol of an AVX-512 object may stand in for the same name of any other object.
     objects = sorted((BUILD / "CMakeFiles" / "deeplight_ops.dir" / "simd").glob("*_avx*.o"))
@@ -60,40 +52,3 @@ def test_nothing_compiled_for_an_instruction_set_has_a_shared_name():
             _, kind, name = line.split(" ", 2)
             own = f"built_for_{level}" in name or name.startswith("DW.ref.")
             assert kind not in "WVu" or own, f"{path.name}: {name}"
-
-
-@pytest.mark.parametrize("floor", ["core", "kernels", "radiometry", "raster", "weights"])
-def test_torch_free_floors_stay_free_of_torch(floor):
-    for header in (ROOT / "include" / "deeplight" / floor).iterdir():
-        text = header.read_text()
-        assert not any(f"<{name}" in text for name in ("torch/", "ATen/", "c10/")), header
-
-
-FLOORS = [
-    {"core"},
-    {"kernels"},
-    {"functional", "raster", "radiometry"},
-    {"losses", "metrics", "data"},
-    {"weights", "nn"},
-    {"models"},
-    {"infer"},
-]
-# What a floor may include besides the floors below it: see docs/architecture.md.
-ALSO = {
-    ("data", "weights/card.hpp"),
-    ("data", "nn/types.hpp"),
-    ("losses", "nn/types.hpp"),
-    ("losses", "metrics/ssim.hpp"),
-}
-
-
-def test_each_floor_includes_only_floors_below_it():
-    level = {name: i for i, names in enumerate(FLOORS) for name in names}
-    for header in (ROOT / "include" / "deeplight").rglob("*.[hc]*"):
-        own = header.parent.name
-        for line in header.read_text().splitlines():
-            if line.startswith('#include "deeplight/'):
-                path = line.split('"')[1].removeprefix("deeplight/")
-                other = path.split("/")[0]
-                below = level[other] < level[own] or other == own or (own, path) in ALSO
-                assert below, f"{header.name} of {own} includes {path}"
