@@ -89,6 +89,7 @@ inline RasterWriterOptions output_options(const Card& card, const PredictRequest
                       {"DEEPLIGHT_OPTIONS", description.at("options").dump()},
                       {"DEEPLIGHT_INPUT", low.at("file").get<std::string>()},
                       {"DEEPLIGHT_INPUT_CHECKSUM", low.at("checksum").get<std::string>()},
+                      {"DEEPLIGHT_JOB", job_digest(description)},
                       {"DEEPLIGHT_MEAN_IN", number(report.mean_in)},
                       {"DEEPLIGHT_MEAN_OUT", number(report.mean_out)},
                       {"DEEPLIGHT_LIGHT_RATIO", number(report.light_ratio)}};

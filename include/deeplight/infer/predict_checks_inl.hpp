@@ -3,16 +3,24 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstddef>
 #include <limits>
+#include <optional>
 #include <set>
+#include <span>
+#include <string>
 #include <system_error>
+#include <utility>
+#include <vector>
 
 #include "deeplight/core/errors.hpp"
 #include "deeplight/core/nearest_name.hpp"
+#include "deeplight/core/sha256.hpp"
 #include "deeplight/data/preprocessor.hpp"
 #include "deeplight/infer/kelvin_input.hpp"
 #include "deeplight/infer/predict.hpp"
 #include "deeplight/raster/alignment.hpp"
+#include "deeplight/raster/quality_mask.hpp"
 #include "deeplight/raster/raster_reader.hpp"
 
 namespace deeplight::detail {
@@ -23,6 +31,8 @@ struct PredictJob {
   std::vector<std::pair<std::string, RasterReader>> guides;  // in the card's order
   std::filesystem::path output;
   double nodata = std::numeric_limits<double>::quiet_NaN();
+  std::optional<QualityMask> quality{};  // already in `low_resolution`
+  std::string checksum{};                // of the low resolution's pixels and validity
 };
 
 /// Light of a low-resolution raster over its valid pixels.
@@ -33,17 +43,40 @@ struct LightSummary {
   double maximum = -std::numeric_limits<double>::infinity();
 };
 
-inline LightSummary summarise(const Block& block) {
-  LightSummary light;
-  for (std::size_t index = 0; index < block.values.size(); ++index) {
-    if (block.valid.data()[index] == 0) continue;
-    const double value = block.values.data()[index];
-    ++light.valid;
-    light.sum += value;
-    light.minimum = std::min(light.minimum, value);
-    light.maximum = std::max(light.maximum, value);
+/// Windows of a bounded size that together are `window`; which ones follows from it alone.
+template <class Visit>
+void for_each_part(const Window& window, const Visit& visit) {
+  constexpr std::int64_t high = 256, wide = 1024;
+  for (std::int64_t row = 0; row < window.rows; row += high) {
+    for (std::int64_t column = 0; column < window.columns; column += wide) {
+      visit(Window{window.row + row, window.column + column, std::min(high, window.rows - row),
+                   std::min(wide, window.columns - column)});
+    }
   }
-  return light;
+}
+
+inline std::span<const std::byte> bytes_of(const void* data, std::size_t bytes) {
+  return {static_cast<const std::byte*>(data), bytes};
+}
+
+/// Looks at every pixel once, in windows: light, and the checksum of pixels and validity.
+inline std::pair<LightSummary, std::string> survey(const RasterReader& reader) {
+  LightSummary light;
+  Sha256 hash;
+  for_each_part({0, 0, reader.grid().rows, reader.grid().columns}, [&](const Window& window) {
+    const Block block = reader.read(window);
+    hash.update(bytes_of(block.values.data(), block.values.size() * sizeof(float)));
+    hash.update(bytes_of(block.valid.data(), block.valid.size()));
+    for (std::size_t index = 0; index < block.values.size(); ++index) {
+      if (block.valid.data()[index] == 0) continue;
+      const double value = block.values.data()[index];
+      ++light.valid;
+      light.sum += value;
+      light.minimum = std::min(light.minimum, value);
+      light.maximum = std::max(light.maximum, value);
+    }
+  });
+  return {light, "pixels:sha256:" + hash.hex()};
 }
 
 inline void check_card(const Network& network, const Card& card, const Preprocessor& preprocessor) {
@@ -102,9 +135,13 @@ inline void check_options(const PredictRequest& request) {
   require(request.batch >= 1, "batch must be at least 1 tile, got ", request.batch);
   require(request.prefetch >= 0, "prefetch must not be negative, got ", request.prefetch);
   require(request.threads >= 0, "threads must not be negative, got ", request.threads);
+  const std::size_t masks = request.quality.size(), rasters = request.low_resolution.size();
+  require(masks <= 1 || masks == rasters, masks, " quality masks for ", rasters,
+          " low-resolution rasters; give one for each, or one for all");
 }
 
-inline void check_outputs(const PredictRequest& request) {
+/// @param may_be_there  an output may exist: it is looked at later
+inline void check_outputs(const PredictRequest& request, bool may_be_there) {
   require(!request.low_resolution.empty(), "no low-resolution raster is given");
   require(request.outputs.size() == request.low_resolution.size(), request.outputs.size(),
           " outputs for ", request.low_resolution.size(), " low-resolution rasters");
@@ -114,15 +151,22 @@ inline void check_outputs(const PredictRequest& request) {
       require(!same_file(output, request.outputs[other]), "output '", output.string(),
               "' is named twice");
     }
+    const auto is_one_of = [&](const std::filesystem::path& input) {
+      const std::vector<std::filesystem::path> parts = raster_parts(input);
+      return std::any_of(parts.begin(), parts.end(),
+                         [&](const auto& part) { return same_file(output, part); });
+    };
     for (const std::filesystem::path& input : request.low_resolution) {
-      require(!same_file(output, input), "output '", output.string(), "' is also an input");
+      require(!is_one_of(input), "output '", output.string(), "' is also an input");
     }
     for (const auto& [name, input] : request.guides) {
-      require(!same_file(output, input), "output '", output.string(), "' is also guide '", name,
-              "'");
+      require(!is_one_of(input), "output '", output.string(), "' is also guide '", name, "'");
+    }
+    for (const QualityMask& quality : request.quality) {
+      require(!is_one_of(quality.path), "output '", output.string(), "' is also a quality mask");
     }
     (void)sink_format(output, request.format);
-    check_writable(output, request.overwrite);
+    check_writable(output, request.overwrite || may_be_there);
   }
 }
 
@@ -134,15 +178,43 @@ inline double output_nodata(const RasterInfo& info, const PredictRequest& reques
   return usable ? stated : std::numeric_limits<double>::quiet_NaN();
 }
 
+/// Whether the guides of two low resolutions are read alike.
+inline bool share_guides(const PredictJob& a, const PredictJob& b, bool align) {
+  const Grid &first = a.low_resolution.grid(), &second = b.low_resolution.grid();
+  return first.rows == second.rows && first.columns == second.columns &&
+         (!align ||
+          (first.geotransform == second.geotransform && same_crs(first.crs_wkt, second.crs_wkt)));
+}
+
+/// @param before  jobs whose open guides may serve this one too
 inline PredictJob open_job(const Card& card, const PredictRequest& request, std::size_t index,
-                           bool with_guides) {
+                           bool with_guides, const std::vector<PredictJob>& before) {
   PredictJob job{RasterReader(request.low_resolution[index]), {}, request.outputs[index]};
   if (takes_kelvin(card)) job.low_resolution = in_kelvin(job.low_resolution);
-  const RasterInfo& info = job.low_resolution.info();
+  const RasterInfo info = job.low_resolution.info();
   require(info.bands.size() == 1, "low resolution '", info.path, "' has ", info.bands.size(),
           " bands, expected 1");
   job.nodata = output_nodata(info, request);
+  if (!request.quality.empty()) {
+    job.quality = request.quality[request.quality.size() == 1 ? 0 : index];
+    job.low_resolution = mask_by_quality(job.low_resolution, *job.quality);
+  }
   if (!with_guides) return job;
+  const auto check = [&](const RasterReader& reader, const std::string& name) {
+    try {
+      check_guide(info, reader.info(), name, card.scale);
+    } catch (const GridMismatch& error) {
+      throw GridMismatch(concat(error.what(), "; align (--align) warps it in memory"));
+    }
+  };
+  const auto alike = std::find_if(before.begin(), before.end(), [&](const PredictJob& other) {
+    return share_guides(job, other, request.align);
+  });
+  if (alike != before.end()) {
+    job.guides = alike->guides;
+    for (const auto& [name, reader] : job.guides) check(reader, name);
+    return job;
+  }
   for (const GuideDescription& guide : card.preprocessing.guides) {
     const auto given = std::find_if(request.guides.begin(), request.guides.end(),
                                     [&](const auto& pair) { return pair.first == guide.name; });
@@ -155,11 +227,7 @@ inline PredictJob open_job(const Card& card, const PredictRequest& request, std:
     if (request.align && !guide_fits(info, reader.info(), card.scale)) {
       reader = align_guide(given->second, info.grid, card.scale);
     }
-    try {
-      check_guide(info, reader.info(), guide.name, card.scale);
-    } catch (const GridMismatch& error) {
-      throw GridMismatch(concat(error.what(), "; align (--align) warps it in memory"));
-    }
+    check(reader, guide.name);
     job.guides.emplace_back(guide.name, std::move(reader));
   }
   return job;

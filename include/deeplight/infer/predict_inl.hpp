@@ -1,82 +1,29 @@
 // Definitions of predict.hpp.
 #pragma once
 
-#include <ATen/Parallel.h>
 #include <ATen/core/grad_mode.h>
 #include <c10/util/Exception.h>
-#include <cpl_conv.h>
-#include <gdal.h>
 
 #include <chrono>
 #include <memory>
 #include <new>
 #include <set>
+#include <tuple>
 
 #include "deeplight/infer/assemble_inl.hpp"
 #include "deeplight/infer/pipeline.hpp"
 #include "deeplight/infer/predict.hpp"
 #include "deeplight/infer/predict_checks_inl.hpp"
 #include "deeplight/infer/predict_job_inl.hpp"
+#include "deeplight/infer/predict_scopes_inl.hpp"
+#include "deeplight/infer/tile_input_inl.hpp"
 #include "deeplight/infer/tile_pipeline_inl.hpp"
 #include "deeplight/infer/tile_work_inl.hpp"
+#include "deeplight/raster/stale_temporaries.hpp"
 
 namespace deeplight {
 
 namespace detail {
-
-/// Evaluation mode for a while.
-class EvaluationMode {
- public:
-  explicit EvaluationMode(Network& network)
-      : network_(network), was_training_(network.is_training()) {
-    if (was_training_) network_.eval();
-  }
-  ~EvaluationMode() {
-    if (was_training_) network_.train();
-  }
-  EvaluationMode(const EvaluationMode&) = delete;
-  EvaluationMode& operator=(const EvaluationMode&) = delete;
-
- private:
-  Network& network_;
-  bool was_training_;
-};
-
-/// PyTorch's number of threads for a while.
-class ThreadScope {
- public:
-  explicit ThreadScope(std::int64_t threads) : was_(at::get_num_threads()) {
-    if (threads > 0) at::set_num_threads(static_cast<int>(threads));
-  }
-  ~ThreadScope() {
-    if (at::get_num_threads() != was_) at::set_num_threads(was_);
-  }
-  ThreadScope(const ThreadScope&) = delete;
-  ThreadScope& operator=(const ThreadScope&) = delete;
-
- private:
-  int was_;
-};
-
-/// GDAL's cache of blocks would grow to a twentieth of the machine's memory; tiles are read once,
-/// their halos a few times. A GDAL_CACHEMAX of the user stands.
-class GdalCacheScope {
- public:
-  GdalCacheScope() : was_(GDALGetCacheMax64()) {
-    constexpr GIntBig enough = GIntBig{128} << 20;
-    limited_ = CPLGetConfigOption("GDAL_CACHEMAX", nullptr) == nullptr && was_ > enough;
-    if (limited_) GDALSetCacheMax64(enough);
-  }
-  ~GdalCacheScope() {
-    if (limited_) GDALSetCacheMax64(was_);
-  }
-  GdalCacheScope(const GdalCacheScope&) = delete;
-  GdalCacheScope& operator=(const GdalCacheScope&) = delete;
-
- private:
-  GIntBig was_;
-  bool limited_;
-};
 
 /// Whether PyTorch's message says that memory ran out; its CPU allocator has no type of its own.
 inline bool means_out_of_memory(const c10::Error& error) {
@@ -94,18 +41,23 @@ struct CheckedRequest {
   std::vector<std::string> warnings;
 };
 
-inline CheckedRequest checked(const Card& card, const PredictRequest& request, bool with_guides) {
+inline CheckedRequest checked(const Card& card, const PredictRequest& request, bool with_guides,
+                              bool may_be_there = false) {
   check_options(request);
   CheckedRequest checked{Preprocessor(card.preprocessing, card.scale), {}, {}, {}};
-  check_outputs(request);
+  check_outputs(request, may_be_there);
   if (with_guides) check_guide_names(card, request);
   for (std::size_t index = 0; index < request.low_resolution.size(); ++index) {
-    checked.jobs.push_back(open_job(card, request, index, with_guides));
+    checked.jobs.push_back(open_job(card, request, index, with_guides, checked.jobs));
     const RasterReader& reader = checked.jobs.back().low_resolution;
-    const LightSummary light = summarise(reader.read());
+    LightSummary light;
+    std::tie(light, checked.jobs.back().checksum) = survey(reader);
     checked.light.push_back(light);
     require(light.valid > 0, "low resolution '", reader.info().path,
-            "' has no valid pixel: all are nodata, NaN or masked");
+            "' has no valid pixel: all are nodata, NaN or masked",
+            checked.jobs.back().quality ? ", also by its quality bits" : "");
+    // The transform refuses what it cannot take: now, not at some tile.
+    checked.preprocessor.low_resolution(at::full({1, 1, 1, 1}, light.minimum), at::Tensor{});
     require(request.consistency != Consistency::multiplicative || light.minimum >= 0,
             "multiplicative consistency needs light of at least 0; '", reader.info().path,
             "' holds ", light.minimum);
@@ -197,6 +149,41 @@ inline std::int64_t tiles_of(const TileGeometry& geometry) {
   return geometry.plan().size();
 }
 
+/// What an earlier run said of an output that exists; nothing where there is none to keep.
+/// @param describe  the job now: an output has its name only when whole, so that one of this very
+///                  job needs no more work
+/// @throws FileError  the output is of something else
+template <class Describe>
+std::optional<RasterReport> finished_before(const PredictRequest& request, const PredictJob& job,
+                                            const LightSummary& light, std::int64_t tiles,
+                                            const Describe& describe) {
+  std::error_code error;
+  if (request.overwrite || !std::filesystem::exists(job.output, error)) return std::nullopt;
+  std::map<std::string, std::string> said;
+  try {
+    said = raster_info(job.output).metadata;
+  } catch (const Error&) {  // no raster of ours
+  }
+  const auto value = [&](const char* key) {
+    const Json number = Json::parse(said[key], nullptr, /*allow_exceptions=*/false);
+    return number.is_number() ? number.get<double>() : std::numeric_limits<double>::quiet_NaN();
+  };
+  if (said.count("DEEPLIGHT_JOB") == 0 || said.at("DEEPLIGHT_JOB") != job_digest(describe())) {
+    check_writable(job.output, /*overwrite=*/false);
+  }
+  RasterReport report;
+  report.low_resolution = job.low_resolution.info().path;
+  report.output = job.output;
+  report.mean_in = value("DEEPLIGHT_MEAN_IN");
+  report.mean_out = value("DEEPLIGHT_MEAN_OUT");
+  report.light_ratio = value("DEEPLIGHT_LIGHT_RATIO");
+  const Grid& grid = job.low_resolution.grid();
+  report.valid_pixels = light.valid;
+  report.invalid_pixels = grid.rows * grid.columns - light.valid;
+  report.tiles = report.resumed = tiles;
+  return report;
+}
+
 /// Writes the output from tiles that are all there.
 inline RasterReport finish_raster(const Card& card, const PredictRequest& request,
                                   const PredictJob& job, const LightSummary& light,
@@ -217,31 +204,95 @@ inline RasterReport finish_raster(const Card& card, const PredictRequest& reques
   return report;
 }
 
-inline RasterReport predict_raster(Run& run, std::size_t index, Progress& progress) {
-  const auto start = std::chrono::steady_clock::now();
+/// What a run that was killed after it had named its output could not remove any more.
+inline void remove_leftovers(Run& run, std::size_t index) {
   const PredictJob& job = run.checked.jobs[index];
-  TileWork work(run.network, run.checked.preprocessor, run.request, job, job.low_resolution.read());
-  const Json description =
-      describe_job(run.description(), work.geometry(), job, work.low_resolution());
-  const std::string what = concat("output '", job.output.string(), "'");
-  StoreKeeper store(TileStore(folder_for(run.request, index), description, what,
-                              run.request.resume      ? TileStore::Existing::resume
-                              : run.request.overwrite ? TileStore::Existing::discard
-                                                      : TileStore::Existing::refuse));
-  check_writable(job.output, run.request.overwrite);  // again: the lock may have been waited for
-  const std::int64_t resumed = store->size();
-  if (resumed > 0) progress.advance(resumed);
-  run_tiles(work, run.network, run.description().devices, run.request, work.groups(), *store,
+  const std::filesystem::path folder = folder_for(run.request, index);
+  std::error_code error;
+  if (!std::filesystem::exists(folder, error)) return;
+  TileStore store(folder, Json::object(), concat("output '", job.output.string(), "'"),
+                  TileStore::Existing::discard);
+  remove_stale_temporaries(job.output);
+  store.remove();
+}
+
+/// One of the rasters that go through together.
+struct StackMember {
+  StackMember(Run& run, std::size_t place)
+      : index(place),
+        job(run.checked.jobs[place]),
+        work(run.network, run.checked.preprocessor, run.request, job),
+        description(describe_job(run.description(), work.input().geometry(), job)),
+        store(TileStore(folder_for(run.request, place), description,
+                        concat("output '", job.output.string(), "'"),
+                        run.request.resume      ? TileStore::Existing::resume
+                        : run.request.overwrite ? TileStore::Existing::discard
+                                                : TileStore::Existing::refuse)) {
+    // Again: the lock may have been waited for.
+    check_writable(job.output, run.request.overwrite);
+    remove_stale_temporaries(job.output);
+    resumed = store->size();
+  }
+
+  const std::size_t index;
+  const PredictJob& job;
+  TileWork work;
+  const Json description;
+  StoreKeeper store;
+  std::int64_t resumed = 0;
+};
+
+/// Rasters that share their guides, which are read once for all of them.
+inline std::vector<std::vector<std::size_t>> stacks_of(const std::vector<PredictJob>& jobs,
+                                                       const std::vector<std::size_t>& wanted,
+                                                       bool align) {
+  std::vector<std::vector<std::size_t>> stacks;
+  for (const std::size_t index : wanted) {
+    const auto alike = std::find_if(stacks.begin(), stacks.end(), [&](const auto& stack) {
+      return !jobs[index].guides.empty() && share_guides(jobs[stack.front()], jobs[index], align);
+    });
+    if (alike != stacks.end()) {
+      alike->push_back(index);
+    } else {
+      stacks.push_back({index});
+    }
+  }
+  return stacks;
+}
+
+/// Calls `give` with the index and report of each raster as it is whole.
+template <class Give>
+void predict_stack(Run& run, const std::vector<std::size_t>& stack, Progress& progress,
+                   const Give& give) {
+  using Clock = std::chrono::steady_clock;
+  const auto seconds_since = [](Clock::time_point start) {
+    return std::chrono::duration<double>(Clock::now() - start).count();
+  };
+  const auto start = Clock::now();
+  std::vector<std::unique_ptr<StackMember>> members;
+  std::vector<Lane> lanes;
+  for (const std::size_t index : stack) {
+    members.push_back(std::make_unique<StackMember>(run, index));
+    lanes.push_back({&members.back()->work, &*members.back()->store});
+    if (members.back()->resumed > 0) progress.advance(members.back()->resumed);
+  }
+  run_tiles(lanes, run.network, run.description().devices, run.request,
+            members.front()->work.input().groups(),
             [&](std::int64_t tiles) { progress.advance(tiles); });
-  TileIndex tiles;
-  tiles.add(*store);
-  RasterReport report = finish_raster(run.card, run.request, job, run.checked.light[index],
-                                      description, tiles, progress, run.checked.warnings);
-  store.done();
-  store->remove();
-  report.resumed = resumed;
-  report.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-  return report;
+  const double share = seconds_since(start) / static_cast<double>(stack.size());
+  for (const auto& member : members) {
+    const auto began = Clock::now();
+    TileIndex tiles;
+    tiles.add(*member->store);
+    RasterReport report =
+        finish_raster(run.card, run.request, member->job, run.checked.light[member->index],
+                      member->description, tiles, progress, run.checked.warnings);
+    member->store.done();
+    member->store->remove();
+    report.resumed = member->resumed;
+    report.seconds = share + seconds_since(began);
+    give(member->index, report);
+  }
 }
 
 }  // namespace detail
@@ -251,23 +302,44 @@ DEEPLIGHT_INLINE PredictReport predict(Network& network, const Card& card,
   const auto start = std::chrono::steady_clock::now();
   detail::check_card(network, card, Preprocessor(card.preprocessing, card.scale));
   const detail::GdalCacheScope cache;
-  detail::CheckedRequest checked = detail::checked(card, request, /*with_guides=*/true);
+  detail::CheckedRequest checked =
+      detail::checked(card, request, /*with_guides=*/true, /*may_be_there=*/request.resume);
   const at::NoGradGuard no_gradients;
   const detail::ThreadScope threads(request.threads);
   const detail::EvaluationMode evaluation(network);
   detail::Run run{network, card, request, checked};
   std::int64_t total = 0;
-  for (const detail::PredictJob& job : checked.jobs) {
-    total += detail::tiles_of(
-        detail::TileWork::geometry_of(network, checked.preprocessor, request, job));
+  std::vector<std::optional<RasterReport>> there;
+  for (std::size_t index = 0; index < checked.jobs.size(); ++index) {
+    const detail::PredictJob& job = checked.jobs[index];
+    const detail::TileGeometry geometry =
+        detail::TileInput::geometry_of(network, checked.preprocessor, request, job);
+    total += detail::tiles_of(geometry);
+    there.push_back(detail::finished_before(
+        request, job, checked.light[index], detail::tiles_of(geometry),
+        [&] { return detail::describe_job(run.description(), geometry, job); }));
   }
   detail::Progress progress(request, total);
   progress.advance(0);
   PredictReport report;
+  report.rasters.resize(checked.jobs.size());
+  std::vector<std::size_t> wanted;
   for (std::size_t index = 0; index < checked.jobs.size(); ++index) {
-    report.rasters.push_back(detail::with_memory_errors(request.outputs[index], request.tile, [&] {
-      return detail::predict_raster(run, index, progress);
-    }));
+    if (!there[index]) {
+      wanted.push_back(index);
+      continue;
+    }
+    detail::remove_leftovers(run, index);
+    progress.advance(there[index]->tiles);
+    report.rasters[index] = *there[index];
+  }
+  for (const std::vector<std::size_t>& stack :
+       detail::stacks_of(checked.jobs, wanted, request.align)) {
+    detail::with_memory_errors(request.outputs[stack.front()], request.tile, [&] {
+      detail::predict_stack(run, stack, progress, [&](std::size_t index, const RasterReport& one) {
+        report.rasters[index] = one;
+      });
+    });
   }
   report.warnings = std::move(checked.warnings);
   report.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();

@@ -26,6 +26,12 @@ inline void check_plans(const std::vector<PredictionPlan>& plans, const PredictR
           request.outputs.size(), " outputs");
 }
 
+/// Also what a killed merge left of them.
+inline void remove_shards(const std::filesystem::path& folder, std::vector<TileStore>& stores) {
+  for (TileStore& store : stores) store.remove();
+  remove_tree(folder);
+}
+
 }  // namespace detail
 
 DEEPLIGHT_INLINE std::vector<PredictionPlan> plan_prediction(Network& network, const Card& card,
@@ -37,11 +43,9 @@ DEEPLIGHT_INLINE std::vector<PredictionPlan> plan_prediction(Network& network, c
   detail::Run run{network, card, request, checked};
   std::vector<PredictionPlan> plans;
   for (const detail::PredictJob& job : checked.jobs) {
-    const detail::TileWork work(network, checked.preprocessor, request, job,
-                                job.low_resolution.read());
-    plans.push_back(
-        {detail::describe_job(run.description(), work.geometry(), job, work.low_resolution()),
-         work.plan().size(), static_cast<std::int64_t>(work.groups().size())});
+    const detail::TileInput input(network, checked.preprocessor, request, job);
+    plans.push_back({detail::describe_job(run.description(), input.geometry(), job),
+                     input.plan().size(), static_cast<std::int64_t>(input.groups().size())});
   }
   return plans;
 }
@@ -74,12 +78,11 @@ DEEPLIGHT_INLINE PredictReport predict_shard(Network& network, const Card& card,
   for (std::size_t index = 0; index < checked.jobs.size(); ++index) {
     const auto began = std::chrono::steady_clock::now();
     const detail::PredictJob& job = checked.jobs[index];
-    detail::TileWork work(network, checked.preprocessor, request, job, job.low_resolution.read());
-    const Json description =
-        detail::describe_job(run.description(), work.geometry(), job, work.low_resolution());
+    detail::TileWork work(network, checked.preprocessor, request, job);
+    const Json description = detail::describe_job(run.description(), work.input().geometry(), job);
     detail::check_same_job(plans[index].job, description,
                            concat("the work for '", job.output.string(), "'"));
-    std::vector<detail::TileGroup> groups = work.groups();
+    std::vector<detail::TileGroup> groups = work.input().groups();
     const auto [first, last] = bounds(static_cast<std::int64_t>(groups.size()));
     groups = {groups.begin() + first, groups.begin() + last};
     std::int64_t tiles = 0;
@@ -102,7 +105,7 @@ DEEPLIGHT_INLINE PredictReport predict_shard(Network& network, const Card& card,
     detail::Progress progress(request, tiles);
     progress.advance(raster.resumed);
     detail::with_memory_errors(job.output, request.tile, [&] {
-      detail::run_tiles(work, network, run.description().devices, request, groups, *store,
+      detail::run_tiles({{&work, &*store}}, network, run.description().devices, request, groups,
                         [&](std::int64_t done) { progress.advance(done); });
     });
     store->commit();
@@ -121,27 +124,39 @@ DEEPLIGHT_INLINE PredictReport merge_shards(const Card& card, const PredictReque
   const auto start = std::chrono::steady_clock::now();
   detail::check_plans(plans, request);
   const detail::GdalCacheScope cache;
-  detail::CheckedRequest checked = detail::checked(card, request, /*with_guides=*/false);
+  detail::CheckedRequest checked =
+      detail::checked(card, request, /*with_guides=*/false, /*may_be_there=*/true);
   PredictReport report;
   for (std::size_t index = 0; index < checked.jobs.size(); ++index) {
     const auto began = std::chrono::steady_clock::now();
     const detail::PredictJob& job = checked.jobs[index];
     const Json& planned = plans[index].job;
-    Json low = planned.at("low_resolution");
-    low["checksum"] = detail::pixel_checksum(job.low_resolution.read());
-    detail::check_same_job(planned.at("low_resolution"), low,
+    detail::check_same_job(planned.at("low_resolution"), detail::describe_low_resolution(job),
                            concat("low resolution '", job.low_resolution.info().path, "'"));
     const std::filesystem::path folder = detail::shards_of(request, index);
     std::vector<std::filesystem::path> found;
     std::error_code error;
     for (const auto& entry : std::filesystem::directory_iterator(folder, error)) {
-      if (entry.is_directory()) found.push_back(entry.path());
+      // Without a description it was killed as it began, or as its tiles were removed.
+      if (std::filesystem::exists(entry.path() / "job.json", error)) found.push_back(entry.path());
     }
     std::sort(found.begin(), found.end());
     std::vector<TileStore> stores;
     for (const std::filesystem::path& path : found) {
       stores.push_back(TileStore::open(path));
       detail::check_same_job(planned, stores.back().job(), concat("'", path.string(), "'"));
+    }
+    const auto there =
+        detail::finished_before(request, job, checked.light[index], plans[index].tiles,
+                                [&]() -> const Json& { return planned; });
+    if (there) {
+      if (std::filesystem::exists(folder, error)) {
+        const OwnerLock lock(folder / "lock", concat("output '", job.output.string(), "'"));
+        remove_stale_temporaries(job.output);
+        detail::remove_shards(folder, stores);
+      }
+      report.rasters.push_back(*there);
+      continue;
     }
     detail::TileIndex tiles;
     for (const TileStore& store : stores) tiles.add(store);
@@ -160,12 +175,11 @@ DEEPLIGHT_INLINE PredictReport merge_shards(const Card& card, const PredictReque
     }
     const OwnerLock lock(folder / "lock", concat("output '", job.output.string(), "'"));
     check_writable(job.output, request.overwrite);
+    remove_stale_temporaries(job.output);
     detail::Progress progress(request, plans[index].tiles);
     RasterReport raster = detail::finish_raster(card, request, job, checked.light[index], planned,
                                                 tiles, progress, checked.warnings);
-    for (TileStore& store : stores) store.remove();
-    std::filesystem::remove(folder / "lock", error);
-    std::filesystem::remove(folder, error);
+    detail::remove_shards(folder, stores);
     raster.seconds =
         std::chrono::duration<double>(std::chrono::steady_clock::now() - began).count();
     report.rasters.push_back(raster);

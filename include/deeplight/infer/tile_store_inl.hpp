@@ -6,7 +6,6 @@
 #include <chrono>
 #include <map>
 #include <optional>
-#include <random>
 #include <system_error>
 #include <utility>
 
@@ -252,18 +251,17 @@ DEEPLIGHT_INLINE bool TileStore::intact(const TileRecord& record) const {
 }
 
 DEEPLIGHT_INLINE void TileStore::remove() {
-  // Another writer may take the folder's name as soon as its lock is gone: it must not find this
-  // folder half removed, nor have its own files removed.
+  // Under the lock until nothing but the lock is left. Whoever takes the folder over then has a
+  // lock of its own in it, so that the folder stays. A run that is killed in between leaves a
+  // folder without description, in which the next one starts anew.
   std::error_code error;
-  std::filesystem::path aside = state_->folder;
-  aside += concat(".", std::random_device{}(), ".removed");
-  std::filesystem::rename(state_->folder, aside, error);
-  if (error) aside = state_->folder;
-  // One by one: PyTorch's libraries export a std::filesystem::remove_all of their own that crashes.
-  for (const char* name : {"job.json", "journal", "tiles", "lock"}) {
-    std::filesystem::remove(aside / name, error);
+  std::vector<std::filesystem::path> files{state_->file("job.json")};
+  for (const auto& entry : std::filesystem::directory_iterator(state_->folder, error)) {
+    if (entry.path().filename() != "lock") files.push_back(entry.path());
   }
-  std::filesystem::remove(aside, error);
+  files.push_back(state_->file("lock"));
+  for (const std::filesystem::path& file : files) std::filesystem::remove(file, error);
+  std::filesystem::remove(state_->folder, error);
 }
 
 }  // namespace deeplight

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "deeplight/core/errors.hpp"
+#include "deeplight/core/remove_tree.hpp"
 #include "deeplight/raster/gdal_errors.hpp"
 #include "deeplight/raster/raster_format.hpp"
 #include "deeplight/raster/raster_writer_inl.hpp"
@@ -42,9 +43,8 @@ inline std::string compression_name(DerivedFormat format, Compression compressio
 }
 
 inline void remove_output(const std::filesystem::path& path) {
-  std::error_code ignored;
   for (const char* tail : {"", ".aux.xml", ".ovr.tmp", ".msk.ovr.tmp", ".ovr"}) {
-    std::filesystem::remove_all(path.string() + tail, ignored);
+    remove_tree(path.string() + tail);
   }
 }
 
