@@ -93,6 +93,12 @@ inline RasterWriterOptions output_options(const Card& card, const PredictRequest
                       {"DEEPLIGHT_MEAN_IN", number(report.mean_in)},
                       {"DEEPLIGHT_MEAN_OUT", number(report.mean_out)},
                       {"DEEPLIGHT_LIGHT_RATIO", number(report.light_ratio)}};
+  if (low.contains("quality")) {
+    const Json& quality = low.at("quality");
+    options.metadata["DEEPLIGHT_QUALITY"] =
+        concat(quality.at("file").get<std::string>(), ", band ", quality.at("band").dump(),
+               ", bits ", quality.at("bits").get<std::string>());
+  }
   for (const auto& [name, guide] : description.at("guides").items()) {
     options.metadata["DEEPLIGHT_GUIDE_" + name] = guide.at("file").get<std::string>();
     options.metadata["DEEPLIGHT_GUIDE_" + name + "_CHECKSUM"] =

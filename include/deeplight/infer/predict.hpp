@@ -1,10 +1,10 @@
 // Rasters in, super-resolved rasters out: read, prepare, compute, write, as a pipeline.
 //
-// The low-resolution raster (r*r times smaller than the rest) is held whole; guides and output pass
-// through in tiles, so memory does not grow with them. Image-wide statistics are computed once per
-// raster and every output pixel by one owner tile with a halo, so that the result does not depend
-// on the tile size. Finished tiles wait in a journal beside the output, which is encoded once, in
-// order, when all are there: an interrupted run is resumed, and gives the same bytes.
+// Low resolution, guides and output pass through in tiles, so memory does not grow with the raster.
+// A first pass in strips surveys the low resolution and computes image-wide statistics; every
+// output pixel is computed by one owner tile with a halo, so that the result does not depend on the
+// tile size. Finished tiles wait in a journal beside the output, which is encoded once, in order,
+// when all are there: an interrupted run is resumed, and gives the same bytes.
 #pragma once
 
 #include <cstdint>
@@ -19,6 +19,7 @@
 #include "deeplight/core/options.hpp"
 #include "deeplight/functional/block_mean.hpp"
 #include "deeplight/models/network.hpp"
+#include "deeplight/raster/quality_mask.hpp"
 #include "deeplight/raster/sinks.hpp"
 #include "deeplight/weights/card.hpp"
 
@@ -35,6 +36,9 @@ struct PredictRequest {
   std::vector<std::filesystem::path> low_resolution;  ///< one band each; the same guides for all
   std::vector<std::filesystem::path> outputs;         ///< one for each low-resolution raster
   std::vector<std::pair<std::string, std::filesystem::path>> guides{};  ///< any order
+  /// Bits of quality rasters that make low-resolution pixels invalid: none, one for all rasters, or
+  /// one for each.
+  std::vector<QualityMask> quality{};
   std::int64_t tile = 256;  ///< side of an owner tile, low-resolution pixels
   bool align = false;       ///< warp guides that lie on another grid instead of refusing them
   /// Makes block means of the output equal the input, in physical units.
@@ -80,7 +84,7 @@ struct RasterReport {
   std::int64_t invalid_pixels = 0;  ///< of the low resolution; nodata in the output
   std::int64_t tiles = 0;
   std::int64_t resumed = 0;  ///< of the tiles, taken over from an interrupted run
-  double seconds = 0.0;
+  double seconds = 0.0;      ///< of rasters that went through together, its share
 };
 
 struct PredictReport {
@@ -89,7 +93,8 @@ struct PredictReport {
   double seconds = 0.0;
 };
 
-/// Runs `network` on rasters.
+/// Runs `network` on rasters. Those that share guides and size go through together, tile by tile,
+/// so that each window of a guide is read once for all of them.
 ///
 /// Everything that can be checked is checked before work begins: all inputs, grids, guide names
 /// and bands, outputs. A network in training mode runs in evaluation mode and is set back. Pixels

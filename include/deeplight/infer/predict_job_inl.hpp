@@ -16,10 +16,6 @@
 
 namespace deeplight::detail {
 
-inline std::span<const std::byte> bytes_of(const void* data, std::size_t bytes) {
-  return {static_cast<const std::byte*>(data), bytes};
-}
-
 /// Names, shapes, types and values of parameters and buffers, in the order of their names.
 inline std::string weights_checksum(const Network& network) {
   std::map<std::string, at::Tensor> tensors;
@@ -33,14 +29,6 @@ inline std::string weights_checksum(const Network& network) {
     hash.update(bytes_of(values.const_data_ptr(), values.nbytes()));
   }
   return hash.hex();
-}
-
-/// Pixels and validity of a raster that is in memory.
-inline std::string pixel_checksum(const Block& block) {
-  Sha256 hash;
-  hash.update(bytes_of(block.values.data(), block.values.size() * sizeof(float)));
-  hash.update(bytes_of(block.valid.data(), block.valid.size()));
-  return "pixels:sha256:" + hash.hex();
 }
 
 /// SHA-256 of a file up to 256 MiB. Of a larger one, its size and 256 blocks of 1 MiB at equal
@@ -141,16 +129,25 @@ struct TileGeometry {
 };
 DEEPLIGHT_OPTIONS(TileGeometry, rows, columns, tile, halo, multiple, scale, bands)
 
-inline Json describe_job(const SharedDescription& shared, const TileGeometry& geometry,
-                         const PredictJob& job, const Block& low_resolution) {
+inline Json describe_low_resolution(const PredictJob& job) {
   const std::filesystem::path path = job.low_resolution.info().path;
+  Json low = {{"file", path.filename().string()}, {"checksum", job.checksum}};
+  if (job.quality) {
+    low["quality"] = {{"file", job.quality->path.filename().string()},
+                      {"band", job.quality->band},
+                      {"bits", job.quality->bit_list()}};
+  }
+  return low;
+}
+
+inline Json describe_job(const SharedDescription& shared, const TileGeometry& geometry,
+                         const PredictJob& job) {
   return {{"journal", 1},
           {"version", version},
           {"weights", shared.weights},
           {"options", shared.options},
           {"geometry", geometry},
-          {"low_resolution",
-           {{"file", path.filename().string()}, {"checksum", pixel_checksum(low_resolution)}}},
+          {"low_resolution", describe_low_resolution(job)},
           {"guides", shared.guides}};
 }
 

@@ -4,6 +4,7 @@
 
 #include <ATen/core/grad_mode.h>
 
+#include <algorithm>
 #include <atomic>
 #include <functional>
 #include <memory>
@@ -46,22 +47,73 @@ inline bool is_home(const Network& network, c10::Device device) {
   return parameters.empty() || parameters.front().device() == device;
 }
 
-/// Computes the tiles of `groups` that `store` lacks.
+/// A raster on its way, and where its tiles go.
+struct Lane {
+  TileWork* work = nullptr;
+  TileStore* store = nullptr;
+};
+
+/// A group that some lanes lack.
+struct MissingGroup {
+  TileGroup group;
+  std::vector<bool> lacking;  // of each lane
+};
+
+struct PreparedGroup {
+  std::int64_t first = 0;
+  std::vector<GuideTensors> guides;              // of each tile, for all lanes
+  std::vector<std::vector<PreparedTile>> tiles;  // of each lane; none where it has the group
+};
+
+struct ComputedGroup {
+  std::size_t lane = 0;
+  std::vector<ComputedTile> tiles;
+};
+
+inline std::vector<MissingGroup> missing_groups(const std::vector<Lane>& lanes,
+                                                const std::vector<TileGroup>& groups) {
+  std::vector<MissingGroup> all;
+  for (const TileGroup& group : groups) {
+    MissingGroup missing{group, {}};
+    for (const Lane& lane : lanes) {
+      bool lacks = false;
+      for (std::int64_t index = group.first; index < group.first + group.count; ++index) {
+        lacks = lacks || lane.store->find(index) == nullptr;
+      }
+      missing.lacking.push_back(lacks);
+    }
+    const auto& lacking = missing.lacking;
+    if (std::find(lacking.begin(), lacking.end(), true) != lacking.end()) all.push_back(missing);
+  }
+  return all;
+}
+
+/// Reads a group's guides once, whatever the number of lanes.
+inline PreparedGroup prepare(const std::vector<Lane>& lanes, const MissingGroup& missing) {
+  PreparedGroup prepared{missing.group.first, {}, {}};
+  prepared.tiles.resize(lanes.size());
+  const TileInput& first = lanes.front().work->input();
+  for (std::int64_t number = 0; number < missing.group.count; ++number) {
+    const Tile tile = first.plan()[missing.group.first + number];
+    bool lit = false;
+    for (std::size_t lane = 0; lane < lanes.size(); ++lane) {
+      if (!missing.lacking[lane]) continue;
+      prepared.tiles[lane].push_back(lanes[lane].work->input().prepare(tile));
+      lit = lit || prepared.tiles[lane].back().around.rows > 0;
+    }
+    prepared.guides.push_back(lit ? first.prepared_guides(first.around_of(tile)) : GuideTensors{});
+  }
+  return prepared;
+}
+
+/// Computes the tiles of `groups` that the lanes' stores lack; the lanes' plans are one.
 /// @param after_tiles  called in the calling thread with the number of tiles just computed; an
 ///                     exception of it ends the work
-inline void run_tiles(TileWork& work, Network& network, const std::vector<c10::Device>& devices,
-                      const PredictRequest& request, const std::vector<TileGroup>& groups,
-                      TileStore& store, const std::function<void(std::int64_t)>& after_tiles) {
-  std::vector<TileGroup> missing;
-  const auto lacks = [&store](const TileGroup& group) {
-    for (std::int64_t index = group.first; index < group.first + group.count; ++index) {
-      if (store.find(index) == nullptr) return true;
-    }
-    return false;
-  };
-  for (const TileGroup& group : groups) {
-    if (lacks(group)) missing.push_back(group);
-  }
+inline void run_tiles(const std::vector<Lane>& lanes, Network& network,
+                      const std::vector<c10::Device>& devices, const PredictRequest& request,
+                      const std::vector<TileGroup>& groups,
+                      const std::function<void(std::int64_t)>& after_tiles) {
+  const std::vector<MissingGroup> missing = missing_groups(lanes, groups);
   if (missing.empty()) return;
   std::vector<std::shared_ptr<Network>> copies(devices.size());
   for (std::size_t index = 0; index < devices.size(); ++index) {
@@ -72,33 +124,35 @@ inline void run_tiles(TileWork& work, Network& network, const std::vector<c10::D
   const auto network_on = [&](std::size_t index) -> Network& {
     return copies[index] ? *copies[index] : network;
   };
-  work.start(network.parameters().empty() ? devices.front()
-                                          : network.parameters().front().device());
+  const c10::Device home =
+      network.parameters().empty() ? devices.front() : network.parameters().front().device();
+  for (const Lane& lane : lanes) lane.work->start(home);
 
   const auto lookahead = static_cast<std::size_t>(request.prefetch);
   BoundedQueue<PreparedGroup> prepared(devices.size() * (lookahead + 1));
   // Its capacity bounds the groups that are in memory, whichever stage has them.
   BoundedQueue<char> places(devices.size() * (lookahead + 1));
-  BoundedQueue<std::vector<ComputedTile>> computed(2 * devices.size());
-  BoundedQueue<std::int64_t> finished(missing.size());
+  BoundedQueue<ComputedGroup> computed(2 * devices.size());
+  BoundedQueue<std::int64_t> finished(missing.size() * lanes.size());
   // `computed` is not among them: what is computed is stored, also when the work ends early.
   Crew crew({&prepared, &places, &finished});
 
   crew.start([&] {
     const at::NoGradGuard no_gradients;
-    for (const TileGroup& group : missing) {
-      if (!places.push(0) || !prepared.push(work.prepare(group))) return;
+    for (const MissingGroup& group : missing) {
+      if (!places.push(0) || !prepared.push(prepare(lanes, group))) return;
     }
     prepared.close();
   });
   crew.start([&] {
     const at::NoGradGuard no_gradients;
     try {
-      while (const auto tiles = computed.pop()) {
-        for (const ComputedTile& tile : *tiles) {
-          if (store.find(tile.index) != nullptr) continue;
-          const FinishedTile done = work.finish(tile);
-          store.append(done.record, done.values);
+      while (auto group = computed.pop()) {
+        const Lane& lane = lanes[group->lane];
+        for (ComputedTile& tile : group->tiles) {
+          if (lane.store->find(tile.index) != nullptr) continue;
+          const FinishedTile done = lane.work->finish(tile);
+          lane.store->append(done.record, done.values);
         }
       }
     } catch (...) {
@@ -114,12 +168,17 @@ inline void run_tiles(TileWork& work, Network& network, const std::vector<c10::D
       finished.close();
     });
     while (auto group = prepared.pop()) {
-      std::vector<ComputedTile> tiles = work.compute(network_on(device), *group, devices[device]);
+      for (std::size_t lane = 0; lane < lanes.size(); ++lane) {
+        if (group->tiles[lane].empty()) continue;
+        std::vector<ComputedTile> tiles = lanes[lane].work->compute(
+            network_on(device), group->first, group->tiles[lane], group->guides, devices[device]);
+        group->tiles[lane].clear();
+        const auto count = static_cast<std::int64_t>(tiles.size());
+        if (!computed.push({lane, std::move(tiles)})) return;
+        report(count);
+      }
       group.reset();
       places.pop();
-      const auto count = static_cast<std::int64_t>(tiles.size());
-      if (!computed.push(std::move(tiles))) return;
-      report(count);
     }
   };
   if (devices.size() == 1) {

@@ -1,7 +1,7 @@
-// One raster on its way through a network: how tiles are read, computed and finished.
+// One raster on its way through a network: how its tiles are computed and finished.
 //
-// Everything here is constant once `start` is done, so that the stages may share it; GDAL's
-// readers lock themselves. Images are [1, 1, H, W], windows count low-resolution pixels.
+// Everything here is constant once `start` is done, so that the stages may share it. Images are
+// [1, 1, H, W], windows count low-resolution pixels.
 #pragma once
 
 #include <ATen/Functions.h>
@@ -11,7 +11,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstdlib>
 #include <limits>
 #include <map>
 #include <optional>
@@ -23,8 +22,8 @@
 #include "deeplight/infer/predict.hpp"
 #include "deeplight/infer/predict_job_inl.hpp"
 #include "deeplight/infer/self_ensemble.hpp"
+#include "deeplight/infer/tile_input_inl.hpp"
 #include "deeplight/infer/tile_store.hpp"
-#include "deeplight/raster/tile_plan.hpp"
 
 namespace deeplight::detail {
 
@@ -52,44 +51,11 @@ class AutocastScope {
   std::optional<at::ScalarType> dtype_;
 };
 
-/// [1, bands, rows, columns] over the array's memory.
-template <class Array>
-at::Tensor view_of(Array& array) {
-  const auto shape = array.shape();
-  return at::from_blob(array.data(),
-                       {1, static_cast<std::int64_t>(shape[0]), static_cast<std::int64_t>(shape[1]),
-                        static_cast<std::int64_t>(shape[2])},
-                       sizeof(*array.data()) == 1 ? at::kByte : at::kFloat);
-}
-
-/// The part `window` of a tensor [..., H, W] whose first pixel is (row, column).
-inline at::Tensor cut(const at::Tensor& image, const Window& window, std::int64_t row = 0,
-                      std::int64_t column = 0) {
-  return image.narrow(-2, window.row - row, window.rows)
-      .narrow(-1, window.column - column, window.columns);
-}
-
-/// Consecutive tiles of equal shape that go through the network together.
-struct TileGroup {
-  std::int64_t first = 0;
-  std::int64_t count = 1;
-};
-
-struct PreparedTile {
-  Tile tile;
-  Window around;        // what `guides` cover; empty when there is nothing to compute
-  GuideTensors guides;  // normalised, [1, channels, r*rows, r*columns]
-};
-
-struct PreparedGroup {
-  std::int64_t first = 0;
-  std::vector<PreparedTile> tiles;
-};
-
 struct ComputedTile {
   std::int64_t index = 0;
   at::Tensor image;   // normalised, undefined when there is nothing to compute
   at::Tensor spread;  // physical, undefined unless asked for
+  Block owned;        // the low resolution, physical
 };
 
 /// A tile as it waits on disk.
@@ -101,121 +67,53 @@ struct FinishedTile {
 class TileWork {
  public:
   TileWork(Network& network, const Preprocessor& preprocessor, const PredictRequest& request,
-           const PredictJob& job, Block low_resolution)
+           const PredictJob& job)
       : network_(network),
         preprocessor_(preprocessor),
         request_(request),
-        job_(job),
-        low_resolution_(std::move(low_resolution)),
-        geometry_(geometry_of(network, preprocessor, request, job)),
-        plan_(geometry_.plan()),
-        symmetries_(symmetries(request.self_ensemble || request.uncertainty)) {
-    const at::Tensor values = view_of(low_resolution_.values);
-    const at::Tensor valid = view_of(low_resolution_.valid);
-    normalised_ = at::empty({1, 1, geometry_.rows, geometry_.columns}, at::kFloat);
-    // In strips: the double precision of the preparation would need several times the raster.
-    constexpr std::int64_t strip_values = std::int64_t{1} << 22;
-    const std::int64_t strip = std::max<std::int64_t>(strip_values / geometry_.columns, 1);
-    for (std::int64_t row = 0; row < geometry_.rows; row += strip) {
-      const std::int64_t rows = std::min(strip, geometry_.rows - row);
-      normalised_.narrow(2, row, rows)
-          .copy_(preprocessor_.low_resolution(values.narrow(2, row, rows),
-                                              valid.narrow(2, row, rows)));
-    }
-  }
+        input_(network, preprocessor, request, job),
+        geometry_(input_.geometry()),
+        symmetries_(input_.symmetries_used()) {}
 
-  static TileGeometry geometry_of(const Network& network, const Preprocessor& preprocessor,
-                                  const PredictRequest& request, const PredictJob& job) {
-    const Grid& grid = job.low_resolution.grid();
-    return {grid.rows,
-            grid.columns,
-            request.tile,
-            network.margin() + preprocessor.margin(),
-            network.tile_multiple(),
-            network.scale(),
-            request.uncertainty ? 2 : 1};
-  }
-
-  const TileGeometry& geometry() const { return geometry_; }
-  const TilePlan& plan() const { return plan_; }
-  const Block& low_resolution() const { return low_resolution_; }
-
-  /// Groups follow from the plan alone, so that a tile meets the same neighbours in every run.
-  std::vector<TileGroup> groups() const {
-    std::vector<TileGroup> all;
-    std::vector<Window> shape;
-    for (std::int64_t index = 0; index < plan_.size(); ++index) {
-      std::vector<Window> here = shape_of(plan_[index]);
-      if (index > 0 && all.back().count < request_.batch && here == shape) {
-        ++all.back().count;
-      } else {
-        all.push_back({index, 1});
-        shape = std::move(here);
-      }
-    }
-    return all;
-  }
+  const TileInput& input() const { return input_; }
 
   /// Computes what all tiles share, on the network's own device.
   void start(c10::Device device) {
     for (const Symmetry& symmetry : symmetries_) {
-      statistics_.push_back(network_.image_statistics(symmetry.apply(normalised_).to(device)));
+      statistics_.push_back(network_.streamed_statistics(input_.rows_after(symmetry, device)));
     }
     if (!network_.needs_representative_pass()) return;
     const AutocastScope autocast(device.type(), request_.precision);
-    const Tile tile = representative_tile();
-    const Window around = around_of(tile);
-    const GuideTensors guides = prepared_guides(around);
+    const PreparedTile tile = input_.prepare(input_.representative_tile());
+    const GuideTensors guides = input_.prepared_guides(tile.around);
     for (std::size_t index = 0; index < symmetries_.size(); ++index) {
-      const View view = view_of_tile(symmetries_[index], tile.owner);
+      const TileInput::View view = input_.view_of_tile(symmetries_[index], tile.tile.owner);
       const ImageStatistics moved = statistics_[index].for_tile(view.read.row, view.read.column);
-      const auto [image, parts] = inputs(symmetries_[index], view, around, guides, device);
+      const auto [image, parts] = inputs(symmetries_[index], view, tile, guides, device);
       statistics_[index].pooled = network_.representative_statistics(image, parts, &moved).pooled;
     }
   }
 
-  bool has_light(const Window& owner) const {
-    const auto rows = static_cast<std::size_t>(owner.rows);
-    for (std::size_t row = 0; row < rows; ++row) {
-      const std::uint8_t* valid = low_resolution_.valid.data() +
-                                  (owner.row + static_cast<std::int64_t>(row)) * geometry_.columns +
-                                  owner.column;
-      if (std::any_of(valid, valid + owner.columns, [](std::uint8_t seen) { return seen != 0; })) {
-        return true;
-      }
-    }
-    return false;
-  }
-
-  PreparedGroup prepare(const TileGroup& group) const {
-    PreparedGroup prepared{group.first, {}};
-    for (std::int64_t index = group.first; index < group.first + group.count; ++index) {
-      const Tile tile = plan_[index];
-      PreparedTile one{tile, {}, {}};
-      if (has_light(tile.owner)) {
-        one.around = around_of(tile);
-        one.guides = prepared_guides(one.around);
-      }
-      prepared.tiles.push_back(std::move(one));
-    }
-    return prepared;
-  }
-
   /// @param network  this work's, or a copy of it on `device`
-  std::vector<ComputedTile> compute(Network& network, const PreparedGroup& group,
+  /// @param first    index of the first tile
+  /// @param guides   of each tile, over what its low resolution covers
+  std::vector<ComputedTile> compute(Network& network, std::int64_t first,
+                                    std::vector<PreparedTile>& tiles,
+                                    const std::vector<GuideTensors>& guides,
                                     c10::Device device) const {
     std::vector<ComputedTile> computed;
     std::vector<std::size_t> lit;
-    for (std::size_t index = 0; index < group.tiles.size(); ++index) {
-      computed.push_back({group.first + static_cast<std::int64_t>(index), {}, {}});
-      if (group.tiles[index].around.rows > 0) lit.push_back(index);
+    for (std::size_t index = 0; index < tiles.size(); ++index) {
+      computed.push_back({first + static_cast<std::int64_t>(index), {}, {}, {}});
+      computed.back().owned = std::move(tiles[index].owned);
+      if (tiles[index].around.rows > 0) lit.push_back(index);
     }
     if (lit.empty()) return computed;
     const AutocastScope autocast(device.type(), request_.precision);
     at::Tensor sum, mean, squares;
     for (std::size_t number = 0; number < symmetries_.size(); ++number) {
-      const at::Tensor image =
-          compute_one(network, symmetries_[number], statistics_[number], group, lit, device);
+      const at::Tensor image = compute_one(network, symmetries_[number], statistics_[number], tiles,
+                                           guides, lit, device);
       sum = sum.defined() ? sum + image : image;
       if (!request_.uncertainty) continue;
       // Welford's sums: the spread is small beside the values.
@@ -241,13 +139,13 @@ class TileWork {
     return computed;
   }
 
-  FinishedTile finish(const ComputedTile& tile) {
-    const Window owner = plan_[tile.index].owner;
+  FinishedTile finish(ComputedTile& tile) const {
+    const Window owner = input_.plan()[tile.index].owner;
     FinishedTile finished;
     finished.record.index = tile.index;
     if (!tile.image.defined()) return finished;
     at::Tensor image = preprocessor_.restore(tile.image);
-    const at::Tensor coarse = cut(view_of(low_resolution_.values), owner);
+    const at::Tensor coarse = view_of(tile.owned.values);
     if (request_.consistency != Consistency::none) {
       image = functional::enforce_block_mean(image, coarse, geometry_.scale, request_.consistency);
     }
@@ -266,9 +164,7 @@ class TileWork {
                            std::numeric_limits<float>::quiet_NaN());
     TileRecord& record = finished.record;
     for (std::int64_t row = 0; row < fine.rows; ++row) {
-      const std::uint8_t* seen = low_resolution_.valid.data() +
-                                 (owner.row + row / geometry_.scale) * geometry_.columns +
-                                 owner.column;
+      const std::uint8_t* seen = tile.owned.valid.data() + row / geometry_.scale * owner.columns;
       for (std::int64_t column = 0; column < fine.columns; ++column) {
         if (seen[column / geometry_.scale] == 0) continue;
         const std::int64_t index = row * fine.columns + column;
@@ -288,106 +184,11 @@ class TileWork {
   }
 
  private:
-  /// Where a tile lies in an image after a symmetry, and what of the original it reads.
-  struct View {
-    Window turned;  // the owner, in the turned image
-    Window read;    // with its halo, in the turned image
-    Window source;  // the same in the original image
-  };
-
-  View view_of_tile(const Symmetry& symmetry, const Window& owner) const {
-    const auto [rows, columns] = symmetry.size(geometry_.rows, geometry_.columns);
-    View view;
-    view.turned = symmetry.apply(owner, geometry_.rows, geometry_.columns);
-    view.read =
-        TilePlan::read_window(view.turned, rows, columns, geometry_.halo, geometry_.multiple);
-    view.source = symmetry.undo(view.read, geometry_.rows, geometry_.columns);
-    return view;
-  }
-
-  /// Equal for tiles that may share a batch: the owner's and the read windows' sizes and distances.
-  std::vector<Window> shape_of(const Tile& tile) const {
-    std::vector<Window> shape{{0, 0, tile.owner.rows, tile.owner.columns}};
-    for (const Symmetry& symmetry : symmetries_) {
-      const View view = view_of_tile(symmetry, tile.owner);
-      shape.push_back({view.turned.row - view.read.row, view.turned.column - view.read.column,
-                       view.read.rows, view.read.columns});
-    }
-    return shape;
-  }
-
-  /// Each symmetry aligns its own read window to the network's multiple: read what covers all.
-  Window around_of(const Tile& tile) const {
-    return symmetries_.size() == 1
-               ? tile.read
-               : TilePlan::read_window(tile.owner, geometry_.rows, geometry_.columns,
-                                       geometry_.halo + geometry_.multiple, 1);
-  }
-
-  /// The tile with the largest share of valid low-resolution pixels; of several, the one whose
-  /// centre is nearest to the raster's, then the first.
-  Tile representative_tile() const {
-    double best_share = -1.0, best_distance = 0.0;
-    Tile best = plan_[0];
-    for (std::int64_t index = 0; index < plan_.size(); ++index) {
-      const Window owner = plan_[index].owner;
-      const at::Tensor valid = cut(view_of_valid(), owner);
-      const double share = static_cast<double>(valid.sum().item<std::int64_t>()) /
-                           static_cast<double>(owner.rows * owner.columns);
-      const double distance =
-          std::hypot(static_cast<double>(2 * owner.row + owner.rows - geometry_.rows),
-                     static_cast<double>(2 * owner.column + owner.columns - geometry_.columns));
-      if (share > best_share || (share == best_share && distance < best_distance)) {
-        best = plan_[index];
-        best_share = share;
-        best_distance = distance;
-      }
-    }
-    return best;
-  }
-
-  at::Tensor view_of_valid() const {
-    return at::from_blob(const_cast<std::uint8_t*>(low_resolution_.valid.data()),
-                         {geometry_.rows, geometry_.columns}, at::kByte);
-  }
-
-  GuideTensors prepared_guides(const Window& around) const {
-    GuideTensors guides;
-    for (const auto& [name, reader] : job_.guides) {
-      guides[name] = prepared_guide(name, reader, around.refined(geometry_.scale));
-    }
-    return guides;
-  }
-
-  /// A guide's window [1, channels, rows, columns], normalised. Read and prepared in strips: the
-  /// double precision of the preparation would otherwise need several times the guide's memory.
-  at::Tensor prepared_guide(const std::string& name, const RasterReader& reader,
-                            const Window& window) const {
-    constexpr std::int64_t strip_values = std::int64_t{1} << 22;
-    const auto bands = static_cast<std::int64_t>(reader.info().bands.size());
-    const std::int64_t strip =
-        std::max<std::int64_t>(strip_values / (bands * window.columns), geometry_.scale);
-    const std::int64_t reach = preprocessor_.margin() * geometry_.scale;
-    at::Tensor guide;
-    for (std::int64_t start = 0; start < window.rows; start += strip) {
-      const std::int64_t rows = std::min(strip, window.rows - start);
-      const std::int64_t first = std::max<std::int64_t>(start - reach, 0);
-      const std::int64_t last = std::min(start + rows + reach, window.rows);
-      Block block = reader.read({window.row + first, window.column, last - first, window.columns});
-      const at::Tensor part = preprocessor_.guide(name, view_of(block.values), view_of(block.valid))
-                                  .narrow(2, start - first, rows);
-      if (!guide.defined()) {
-        guide = at::empty({1, part.size(1), window.rows, window.columns}, part.options());
-      }
-      guide.narrow(2, start, rows).copy_(part);
-    }
-    return guide;
-  }
-
-  std::pair<at::Tensor, GuideTensors> inputs(const Symmetry& symmetry, const View& view,
-                                             const Window& around, const GuideTensors& guides,
+  std::pair<at::Tensor, GuideTensors> inputs(const Symmetry& symmetry, const TileInput::View& view,
+                                             const PreparedTile& tile, const GuideTensors& guides,
                                              c10::Device device) const {
     const std::int64_t scale = geometry_.scale;
+    const Window& around = tile.around;
     GuideTensors parts;
     for (const auto& [name, guide] : guides) {
       parts[name] = symmetry
@@ -395,7 +196,8 @@ class TileWork {
                                    around.column * scale))
                         .to(device);
     }
-    return {symmetry.apply(cut(normalised_, view.source)).to(device), std::move(parts)};
+    const at::Tensor image = cut(tile.normalised, view.source, around.row, around.column);
+    return {symmetry.apply(image).to(device), std::move(parts)};
   }
 
   /// Statistics of several tiles, seen from the first: a warp about another centre is the same warp
@@ -417,16 +219,17 @@ class TileWork {
 
   /// Normalised images [tiles, 1, r*rows, r*columns] of the owners, on the CPU.
   at::Tensor compute_one(Network& network, const Symmetry& symmetry,
-                         const ImageStatistics& statistics, const PreparedGroup& group,
+                         const ImageStatistics& statistics, const std::vector<PreparedTile>& tiles,
+                         const std::vector<GuideTensors>& all_guides,
                          const std::vector<std::size_t>& lit, c10::Device device) const {
     std::vector<at::Tensor> images;
     std::map<std::string, std::vector<at::Tensor>> guides;
     std::vector<ImageStatistics> moved;
     Part owned;
     for (const std::size_t index : lit) {
-      const PreparedTile& tile = group.tiles[index];
-      const View view = view_of_tile(symmetry, tile.tile.owner);
-      auto [image, parts] = inputs(symmetry, view, tile.around, tile.guides, device);
+      const PreparedTile& tile = tiles[index];
+      const TileInput::View view = input_.view_of_tile(symmetry, tile.tile.owner);
+      auto [image, parts] = inputs(symmetry, view, tile, all_guides[index], device);
       images.push_back(image);
       for (auto& [name, part] : parts) guides[name].push_back(part);
       moved.push_back(statistics.for_tile(view.read.row, view.read.column));
@@ -449,12 +252,9 @@ class TileWork {
   Network& network_;
   const Preprocessor& preprocessor_;
   const PredictRequest& request_;
-  const PredictJob& job_;
-  Block low_resolution_;
-  TileGeometry geometry_;
-  TilePlan plan_;
-  std::vector<Symmetry> symmetries_;
-  at::Tensor normalised_;
+  const TileInput input_;
+  const TileGeometry& geometry_;
+  const std::vector<Symmetry>& symmetries_;
   std::vector<ImageStatistics> statistics_;  // one for each symmetry
 };
 

@@ -18,14 +18,20 @@ struct QualityMask {
   std::uint32_t bits = 0;        ///< a pixel is missing where `value & bits` is not 0
   std::int64_t band = 0;         ///< counted from 0
 
-  /// `qa.tif:0,1,4-7` - bits from 0, the lowest, to 31.
+  /// `qa.tif:0,1,4-7` - bits from 0, the lowest, to 31. Another band than the first stands behind
+  /// the file, counted from 0: `qa.tif@2:0,1`.
   /// @throws InvalidArgument  no colon, no bits, a bit above 31
   static QualityMask parse(const std::string& text);
+
+  /// `0,1,4,5`.
+  std::string bit_list() const;
 };
 
 /// `raster` with the bad pixels of every band invalid.
 /// @throws GridMismatch     the quality raster lies on another grid
-/// @throws InvalidArgument  its band does not exist or holds no integers, no bits are chosen
+/// @throws InvalidArgument  its band does not exist, holds no integers or fewer bits than chosen;
+/// no
+///                          bits are chosen
 RasterReader mask_by_quality(const RasterReader& raster, const QualityMask& quality,
                              const RasterLimits& limits = {});
 

@@ -15,7 +15,18 @@ DEEPLIGHT_INLINE QualityMask QualityMask::parse(const std::string& text) {
   require(colon != std::string::npos && colon > 0 && colon + 1 < text.size(), "'", text,
           "' is no quality mask; it is written FILE:BITS, such as qa.tif:0,1,4-7");
   QualityMask quality;
-  quality.path = text.substr(0, colon);
+  std::string file = text.substr(0, colon);
+  const std::size_t at = file.rfind('@');
+  if (at != std::string::npos && at > 0) {
+    const auto [next, error] =
+        std::from_chars(file.data() + at + 1, file.data() + file.size(), quality.band);
+    if (error == std::errc{} && next == file.data() + file.size() && quality.band >= 0) {
+      file.resize(at);
+    } else {
+      quality.band = 0;  // a file's name
+    }
+  }
+  quality.path = file;
   const char* place = text.data() + colon + 1;
   const char* const end = text.data() + text.size();
   const auto number = [&] {
@@ -42,6 +53,14 @@ DEEPLIGHT_INLINE QualityMask QualityMask::parse(const std::string& text) {
   }
 }
 
+DEEPLIGHT_INLINE std::string QualityMask::bit_list() const {
+  std::string text;
+  for (int bit = 0; bit < 32; ++bit) {
+    if ((bits >> bit & 1U) != 0) text += concat(text.empty() ? "" : ",", bit);
+  }
+  return text;
+}
+
 DEEPLIGHT_INLINE RasterReader mask_by_quality(const RasterReader& raster,
                                               const QualityMask& quality,
                                               const RasterLimits& limits) {
@@ -52,6 +71,11 @@ DEEPLIGHT_INLINE RasterReader mask_by_quality(const RasterReader& raster,
       detail::guide_misfit(info, file.info(), concat("quality mask '", file.info().path, "'"), 1);
   require<GridMismatch>(misfit.empty(), misfit);
   file.read_bits({0, 0, 1, 1}, quality.band);  // refuses a band without bits now, not midway
+  const std::string& dtype = file.info().bands[static_cast<std::size_t>(quality.band)].dtype;
+  const int width = dtype == "uint8" ? 8 : dtype.ends_with("16") ? 16 : 32;
+  require(width == 32 || quality.bits >> width == 0, "quality mask '", file.info().path, "': band ",
+          quality.band, " (counted from 0) holds ", dtype, ", bits 0 to ", width - 1,
+          "; asked for ", quality.bit_list());
   const auto read_window = [raster, file, quality](const Window& window,
                                                    const std::vector<std::int64_t>& bands) {
     Block block = raster.read(window, bands);

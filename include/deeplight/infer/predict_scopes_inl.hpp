@@ -1,0 +1,68 @@
+// What a prediction sets for its duration: evaluation mode, threads, GDAL's cache.
+#pragma once
+
+#include <ATen/Parallel.h>
+#include <cpl_conv.h>
+#include <gdal.h>
+
+#include <cstdint>
+
+#include "deeplight/models/network.hpp"
+
+namespace deeplight::detail {
+
+/// Evaluation mode for a while.
+class EvaluationMode {
+ public:
+  explicit EvaluationMode(Network& network)
+      : network_(network), was_training_(network.is_training()) {
+    if (was_training_) network_.eval();
+  }
+  ~EvaluationMode() {
+    if (was_training_) network_.train();
+  }
+  EvaluationMode(const EvaluationMode&) = delete;
+  EvaluationMode& operator=(const EvaluationMode&) = delete;
+
+ private:
+  Network& network_;
+  bool was_training_;
+};
+
+/// PyTorch's number of threads for a while.
+class ThreadScope {
+ public:
+  explicit ThreadScope(std::int64_t threads) : was_(at::get_num_threads()) {
+    if (threads > 0) at::set_num_threads(static_cast<int>(threads));
+  }
+  ~ThreadScope() {
+    if (at::get_num_threads() != was_) at::set_num_threads(was_);
+  }
+  ThreadScope(const ThreadScope&) = delete;
+  ThreadScope& operator=(const ThreadScope&) = delete;
+
+ private:
+  int was_;
+};
+
+/// GDAL's cache of blocks would grow to a twentieth of the machine's memory; tiles are read once,
+/// their halos a few times. A GDAL_CACHEMAX of the user stands.
+class GdalCacheScope {
+ public:
+  GdalCacheScope() : was_(GDALGetCacheMax64()) {
+    constexpr GIntBig enough = GIntBig{64} << 20;
+    limited_ = CPLGetConfigOption("GDAL_CACHEMAX", nullptr) == nullptr && was_ > enough;
+    if (limited_) GDALSetCacheMax64(enough);
+  }
+  ~GdalCacheScope() {
+    if (limited_) GDALSetCacheMax64(was_);
+  }
+  GdalCacheScope(const GdalCacheScope&) = delete;
+  GdalCacheScope& operator=(const GdalCacheScope&) = delete;
+
+ private:
+  GIntBig was_;
+  bool limited_;
+};
+
+}  // namespace deeplight::detail
