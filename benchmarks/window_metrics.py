@@ -1,8 +1,14 @@
-"""SSIM, UIQI and PIQE on the CPU against scikit-image, torchmetrics, SciPy and pyiqa.
+"""SSIM, UIQI and PIQE on the CPU against scikit-image, SciPy, NumPy, torchmetrics and pyiqa.
 
-Every rival is checked against a formula or against the others before it is timed. Both sides take
-the same float64 image and give one mean. scikit-image and SciPy run on one thread whatever is asked
-for. pyiqa is compared where it is installed (it is no dependency); without it PIQE has no row.
+Own score and rival take the same image in the rival's usual type: float64 for scikit-image, SciPy
+and NumPy, which run on one thread whatever is asked for; float32 for torchmetrics and pyiqa, whose
+convolutions would need 20 GB in float64. Before anything is timed, every contender is checked
+against the formula in float64, window by window, on 256 x 256 pixels.
+
+pyiqa is no dependency (it brings some 60 packages); without it its rows are left out. To have them:
+
+    python -m venv FOLDER && FOLDER/bin/pip install pyiqa==0.1.16
+    DEEPLIGHT_PYIQA=FOLDER/lib/python3.11/site-packages ./dev bench window_metrics
 
     ./dev bench window_metrics                          times, 2048 x 2048, one and two threads
     python benchmarks/window_metrics.py --memory        peak memory of a call, one process each
@@ -12,117 +18,330 @@ for. pyiqa is compared where it is installed (it is no dependency); without it P
 from __future__ import annotations
 
 import argparse
+import importlib.metadata
 import importlib.util
 import json
+import os
 import resource
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
 from protocol import Row, compare
 from scipy import ndimage
-from skimage.metrics import structural_similarity
 
 from deeplight import _native, metrics
 
-Images = tuple[np.ndarray, np.ndarray]
+Array = np.ndarray
+Images = tuple[Array, Array]
+
+#: A call of more than this many seconds is timed in a third of the rounds, at least five.
+SLOW = 0.7
+
+# The formulas in float64, for the check; `taps` is the window's side of weights.
 
 
-def _pair(size: int) -> Images:
-    generator = np.random.default_rng(0)
-    shape = (size, size)
-    truth = generator.gamma(0.7, 60.0, shape).clip(0, 255) * (generator.random(shape) < 0.3)
-    return (truth + generator.normal(0, 6, shape)).clip(0, 255), truth
+def _gaussian(size: int, sigma: float) -> Array:
+    taps = np.exp(-((np.arange(size) - size // 2) ** 2) / (2 * sigma**2))
+    return taps / taps.sum()
 
 
-def _own_ssim(p: torch.Tensor, t: torch.Tensor) -> float:
-    return metrics.ssim(p, t, data_range=255).item()
+def _moments(p: Array, t: Array, taps: Array) -> tuple[Array, ...]:
+    """Means, variances' sum and covariance of every window, each from its own pixels."""
+    weights = np.outer(taps, taps)
+    x, y = (np.lib.stride_tricks.sliding_window_view(a, weights.shape) for a in (p, t))
+    mx, my = (np.einsum("ijkl,kl->ij", a, weights) for a in (x, y))
+    dx, dy = x - mx[..., None, None], y - my[..., None, None]
+    variances = np.einsum("ijkl,ijkl,kl->ij", dx, dx, weights)
+    variances += np.einsum("ijkl,ijkl,kl->ij", dy, dy, weights)
+    return mx, my, variances, np.einsum("ijkl,ijkl,kl->ij", dx, dy, weights)
 
 
-def _own_mirrored(p: torch.Tensor, t: torch.Tensor) -> float:
-    return metrics.ssim(p, t, data_range=255, padding="reflect").item()
+def _ssim_formula(p: Array, t: Array) -> float:
+    mx, my, variances, covariance = _moments(p, t, _gaussian(11, 1.5))
+    c1, c2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
+    top = (2 * mx * my + c1) * (2 * covariance + c2)
+    return float((top / ((mx * mx + my * my + c1) * (variances + c2))).mean())
 
 
-def _own_uiqi(p: torch.Tensor, t: torch.Tensor) -> float:
-    return metrics.uiqi(p, t).item()
+def _mirrored_formula(p: Array, t: Array) -> float:
+    return _ssim_formula(*(np.pad(a, 5, "reflect") for a in (p, t)))
 
 
-def _own_piqe(p: torch.Tensor, t: torch.Tensor) -> float:
-    return metrics.piqe(p).item()
+def _uiqi_formula(p: Array, t: Array, taps: Array) -> float:
+    mx, my, variances, covariance = _moments(p, t, taps)
+    bottom = variances * (mx * mx + my * my)
+    # Nothing in either image's window: 1. (One of them dark: the top is 0.)
+    nothing = (mx == 0) & (my == 0)
+    quality = 4 * covariance * mx * my / np.where(bottom == 0, 1, bottom)
+    return float(np.where(nothing, 1.0, quality).mean())
 
 
-def _skimage_ssim(p: np.ndarray, t: np.ndarray) -> float:
+def _piqe_formula(p: Array, t: Array) -> float:
+    """MATLAB's steps, one block after the other; windows written out, sides multiples of 16."""
+    x = np.pad(np.floor(255 * (p / p.max()) + 0.5), 3, "edge")
+    weights = np.outer(_gaussian(7, 7 / 6), _gaussian(7, 7 / 6))
+    windows = np.lib.stride_tricks.sliding_window_view(x, (7, 7))
+    mean, square = (np.einsum("ijkl,kl->ij", a, weights) for a in (windows, windows**2))
+    z = (x[3:-3, 3:-3] - mean) / (np.sqrt(np.abs(square - mean * mean)) + 1)
+    total = active = 0.0
+    for i, j in np.ndindex(z.shape[0] // 16, z.shape[1] // 16):
+        block = z[16 * i : 16 * i + 16, 16 * j : 16 * j + 16]
+        variance = block.var(ddof=1)
+        if variance <= 0.1:
+            continue
+        edges = (block[0], block[-1], block[:, 0], block[:, -1])
+        flat = any(edge[k : k + 6].std(ddof=1) < 0.1 for edge in edges for k in range(11))
+        ratio = block[:, 7:9].std(ddof=1) / np.delete(block, (7, 9), 1).std(ddof=1)
+        sigma = np.sqrt(variance)
+        noisy = sigma > 2 * abs(sigma - ratio) / max(sigma, ratio)
+        total, active = total + (1 - variance) * flat + variance * noisy, active + 1
+    return float(100 * (total + 1) / (active + 1))
+
+
+# Rivals.
+
+
+def _skimage_ssim(p: Array, t: Array) -> float:
+    from skimage.metrics import structural_similarity
+
     return structural_similarity(
         p, t, gaussian_weights=True, sigma=1.5, use_sample_covariance=False, data_range=255
     )
 
 
-def _torchmetrics_ssim(p: np.ndarray, t: np.ndarray) -> float:
-    from torchmetrics.functional.image import structural_similarity_index_measure
-
-    p, t = (torch.from_numpy(a)[None, None] for a in (p, t))
-    return structural_similarity_index_measure(p, t, data_range=255.0).item()
-
-
-def _scipy_uiqi(p: np.ndarray, t: np.ndarray) -> float:
-    def mean(a: np.ndarray) -> np.ndarray:
-        return ndimage.uniform_filter(a, 8, mode="constant")[4:-3, 4:-3]
+def _scipy_ssim(p: Array, t: Array) -> float:
+    def mean(a: Array) -> Array:
+        return ndimage.gaussian_filter(a, 1.5, radius=5)[5:-5, 5:-5]
 
     mp, mt = mean(p), mean(t)
-    variances = mean(p * p) - mp * mp + mean(t * t) - mt * mt
-    covariance = mean(p * t) - mp * mt
-    return float((4 * covariance * mp * mt / (variances * (mp * mp + mt * mt))).mean())
+    product, both = mp * mt, mp * mp + mt * mt
+    c1, c2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
+    top = (2 * product + c1) * (2 * (mean(p * t) - product) + c2)
+    return float((top / ((both + c1) * (mean(p * p + t * t) - both + c2))).mean())
 
 
-def _pyiqa_piqe(p: np.ndarray, t: np.ndarray) -> float:
+def _as_tensors(*images: Array) -> list[torch.Tensor]:
+    return [torch.from_numpy(a)[None, None] for a in images]
+
+
+def _torchmetrics_ssim(p: Array, t: Array) -> float:
+    from torchmetrics.functional.image import structural_similarity_index_measure
+
+    return structural_similarity_index_measure(*_as_tensors(p, t), data_range=255.0).item()
+
+
+def _pyiqa_ssim(p: Array, t: Array) -> float:
+    from pyiqa.archs.ssim_arch import ssim
+
+    with torch.no_grad():
+        return ssim(*_as_tensors(p, t), data_range=255).item()
+
+
+def _uiqi_of(mean: Callable[[Array], Array], p: Array, t: Array) -> float:
+    mp, mt = mean(p), mean(t)
+    product, both = mp * mt, mp * mp + mt * mt
+    variances = mean(p * p + t * t) - both
+    with np.errstate(invalid="ignore"):
+        quality = 4 * (mean(p * t) - product) * product / (variances * both)
+    quality[both == 0] = 1
+    return float(quality.mean())
+
+
+def _scipy_uiqi(p: Array, t: Array) -> float:
+    def mean(a: Array) -> Array:
+        return ndimage.uniform_filter(a, 8, mode="constant")[4:-3, 4:-3]
+
+    return _uiqi_of(mean, p, t)
+
+
+def _numpy_uiqi(p: Array, t: Array) -> float:
+    """The library's own way of adding, written in NumPy: the hardest rival that we know of."""
+
+    def mean(a: Array) -> Array:
+        for k in (1, 2, 4):
+            a = a[k:] + a[:-k]
+        for k in (1, 2, 4):
+            a = a[:, k:] + a[:, :-k]
+        return a / 64
+
+    return _uiqi_of(mean, p, t)
+
+
+def _torchmetrics_uiqi(p: Array, t: Array) -> float:
+    from torchmetrics.functional.image import universal_image_quality_index
+
+    return universal_image_quality_index(*_as_tensors(p, t)).item()
+
+
+def _scipy_piqe(p: Array, t: Array) -> float:
+    """MATLAB's steps with whole-image arrays, for sides that are multiples of 16."""
+    x = np.floor(255 * (p / p.max()) + 0.5)
+    mean, square = (ndimage.gaussian_filter(a, 7 / 6, radius=3, mode="nearest") for a in (x, x * x))
+    z = (x - mean) / (np.sqrt(np.abs(square - mean * mean)) + 1)
+    blocks = z.reshape(z.shape[0] // 16, 16, -1, 16).swapaxes(1, 2)
+    blocks = blocks[blocks.var((2, 3), ddof=1) > 0.1]
+    variance = blocks.var((1, 2), ddof=1)
+    edges = np.stack([blocks[:, 0], blocks[:, -1], blocks[:, :, 0], blocks[:, :, -1]], 1)
+    segments = np.lib.stride_tricks.sliding_window_view(edges, 6, -1).std(-1, ddof=1)
+    flat = (segments < 0.1).any((1, 2))
+    centre = blocks[:, :, 7:9].std((1, 2), ddof=1)
+    surround = np.delete(blocks, (7, 9), 2).std((1, 2), ddof=1)
+    ratio, sigma = np.nan_to_num(centre / surround), np.sqrt(variance)
+    noisy = sigma > 2 * np.abs(sigma - ratio) / np.maximum(sigma, ratio)
+    total = ((1 - variance) * flat + variance * noisy).sum()
+    return float(100 * (total + 1) / (len(blocks) + 1))
+
+
+def _pyiqa_piqe(p: Array, t: Array) -> float:
     from pyiqa.archs.piqe_arch import piqe
 
-    image = torch.from_numpy(p)[None, None] / 255
     with torch.no_grad():
-        score = piqe(image)
-    # Some versions give the masks of the blocks beside the score.
+        score = piqe(_as_tensors(p)[0] / 255)
+    # Version 0.1.16 gives the masks of the blocks beside the score.
     return float(score[0] if isinstance(score, tuple) else score)
 
 
-#: item -> own score, rival's name, rival's score, agreement to which it is checked
-SCORES: dict[str, tuple[Callable[..., float], str, Callable[..., float], float]] = {
-    "ssim": (_own_ssim, "scikit-image", _skimage_ssim, 1e-10),
-    "ssim, mirrored": (_own_mirrored, "torchmetrics", _torchmetrics_ssim, 1e-10),
-    "uiqi": (_own_uiqi, "SciPy", _scipy_uiqi, 1e-10),
-}
+@dataclass(frozen=True)
+class Match:
+    """One rival and the own call that means the same score."""
+
+    item: str
+    rival: str
+    own: Callable[..., torch.Tensor]
+    run_rival: Callable[..., float]
+    formula: Callable[..., float]
+    dtype: type
+    rtol: float  # of the rival, against the formula; own: 1e-10
+
+
+def _own_ssim(p: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
+    return metrics.ssim(p, t, data_range=255)
+
+
+def _own_mirrored(p: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
+    return metrics.ssim(p, t, data_range=255, padding="reflect")
+
+
+def _own_gaussian_uiqi(p: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
+    return metrics.uiqi(p, t, window="gaussian", window_size=11, sigma=1.5)
+
+
+def _own_piqe(p: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
+    return metrics.piqe(p)
+
+
+def _uniform_formula(p: Array, t: Array) -> float:
+    return _uiqi_formula(p, t, np.full(8, 1 / 8))
+
+
+def _gaussian_formula(p: Array, t: Array) -> float:
+    return _uiqi_formula(p, t, _gaussian(11, 1.5))
+
+
+_F64, _F32 = np.float64, np.float32
+MATCHES = [
+    Match("ssim", "scikit-image", _own_ssim, _skimage_ssim, _ssim_formula, _F64, 1e-10),
+    Match("ssim", "SciPy", _own_ssim, _scipy_ssim, _ssim_formula, _F64, 1e-10),
+    Match(
+        "ssim, mirrored", "torchmetrics", _own_mirrored, _torchmetrics_ssim, _mirrored_formula,
+        _F32, 1e-4,
+    ),
+    Match("uiqi", "SciPy", metrics.uiqi, _scipy_uiqi, _uniform_formula, _F64, 1e-9),
+    Match("uiqi", "NumPy, sums of 2, 4, 8", metrics.uiqi, _numpy_uiqi, _uniform_formula, _F64,
+          1e-9),
+    Match(
+        "uiqi, Gaussian", "torchmetrics", _own_gaussian_uiqi, _torchmetrics_uiqi,
+        _gaussian_formula, _F32, 1e-3,
+    ),
+    Match("piqe", "SciPy", _own_piqe, _scipy_piqe, _piqe_formula, _F64, 1e-10),
+]  # fmt: skip
+
+if "DEEPLIGHT_PYIQA" in os.environ:
+    # Last: what is installed here comes first.
+    sys.path.append(os.environ["DEEPLIGHT_PYIQA"])
 if importlib.util.find_spec("pyiqa") is not None:
-    # Single precision, and its own sums: some blocks lie on a threshold.
-    SCORES["piqe"] = (_own_piqe, "pyiqa", _pyiqa_piqe, 2e-3)
+    MATCHES += [
+        Match("ssim", "pyiqa", _own_ssim, _pyiqa_ssim, _ssim_formula, _F32, 1e-4),
+        # In single precision some blocks lie on the other side of a threshold.
+        Match("piqe", "pyiqa", _own_piqe, _pyiqa_piqe, _piqe_formula, _F32, 2e-3),
+    ]
+MATCHES.sort(key=lambda match: ("ssim", "uiqi", "piqe").index(match.item.split(",")[0]))
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+def _pair(size: int, dtype: type = np.float64) -> Images:
+    """A noisy prediction of sparse lights, and the lights."""
+    generator = np.random.default_rng(0)
+    shape = (size, size)
+    truth = generator.gamma(0.7, 60.0, shape).clip(0, 255) * (generator.random(shape) < 0.3)
+    prediction = (truth + generator.normal(0, 6, shape)).clip(0, 255)
+    return prediction.astype(dtype), truth.astype(dtype)
 
 
 def check() -> None:
-    """Every rival gives what the library gives, on an image of 256 x 256."""
-    small = _pair(256)
-    tensors = [torch.from_numpy(a) for a in small]
-    for own, _, rival, digits in SCORES.values():
-        np.testing.assert_allclose(own(*tensors), rival(*small), rtol=digits)
+    """Own score and rival give what the formula gives in float64, on 256 x 256 pixels."""
+    for match in MATCHES:
+        images = _pair(256, match.dtype)
+        want = match.formula(*(a.astype(np.float64) for a in images))
+        own = match.own(*(torch.from_numpy(a) for a in images)).item()
+        theirs = match.run_rival(*images)
+        _say(
+            f"check {match.item:16} {np.dtype(match.dtype).name} formula {want:.12g}, own differs "
+            f"by {abs(own / want - 1):.0e}, {match.rival} by {abs(theirs / want - 1):.0e}"
+        )
+        np.testing.assert_allclose(own, want, rtol=1e-10)
+        np.testing.assert_allclose(theirs, want, rtol=match.rtol)
+
+
+def _rounds(run: Callable[[], object], rounds: int) -> int:
+    start = time.perf_counter()
+    run()
+    slow = time.perf_counter() - start > SLOW
+    return min(rounds, max(5, rounds // 3)) if slow else rounds
 
 
 def rows(rounds: int) -> list[Row]:
     """One band of 2048 x 2048, on one and on two threads."""
+    if not any(match.rival == "pyiqa" for match in MATCHES):
+        _say("pyiqa is not installed; its rows are left out. How to have them:\n" + __doc__)
+    for name in ("scikit-image", "scipy", "numpy", "torchmetrics", "pyiqa"):
+        try:
+            _say(f"{name} {importlib.metadata.version(name)}")
+        except importlib.metadata.PackageNotFoundError:
+            continue
     check()
-    arrays = _pair(2048)
-    tensors = [torch.from_numpy(a) for a in arrays]
     result = []
-    for name, (own, rival, run_rival, _) in SCORES.items():
-        for threads in (1, 2):
-            torch.set_num_threads(threads)
-            measured = compare(
-                lambda own=own: own(*tensors),
-                lambda run_rival=run_rival: run_rival(*arrays),
-                rounds,
-            )
-            result.append(Row(name, "2048x2048", threads, rival, *measured))
+    for threads in (1, 2):
+        torch.set_num_threads(threads)
+        for match in MATCHES:
+            arrays = _pair(2048, match.dtype)
+            tensors = [torch.from_numpy(a) for a in arrays]
+
+            def own(match: Match = match, tensors: list = tensors) -> float:
+                return match.own(*tensors).item()
+
+            def rival(match: Match = match, arrays: Images = arrays) -> float:
+                return match.run_rival(*arrays)
+
+            chosen = _rounds(rival, rounds)
+            name = match.rival if chosen == rounds else f"{match.rival} ({chosen} rounds)"
+            contenders = [(name, rival, chosen)]
+            if match is MATCHES[0]:
+                contenders.append(("itself", own, rounds))
+            for name, run, count in contenders:
+                row = Row(match.item, "2048x2048", threads, name, *compare(own, run, count))
+                _say(f"{threads} thread(s), {match.item}, {name}: {row.ratio:.2f}")
+                result.append(row)
     return result
 
 
@@ -132,10 +351,10 @@ def _peak() -> int:
 
 def _one_call(item: str, side: str, size: int) -> None:
     """Prints what one call adds to the peak memory of this process, in bytes."""
-    own, _, rival, _ = SCORES[item]
-    arrays = _pair(size)
+    match = MATCHES[int(item)]
+    arrays = _pair(size, match.dtype)
     images = [torch.from_numpy(a) for a in arrays] if side == "own" else list(arrays)
-    run = own if side == "own" else rival
+    run = match.own if side == "own" else match.run_rival
     run(*(image[:256, :256] for image in images))
     # What making the images took must not hide the call: this much is touched again.
     before = _peak()
@@ -148,13 +367,14 @@ def _one_call(item: str, side: str, size: int) -> None:
 def memory(size: int) -> None:
     """Prints the peak memory of every contender, each in a process of its own."""
     print(f"peak memory of one call beyond its two images of {size} x {size}, MB")
-    for item, (_, rival, _, _) in SCORES.items():
-        for side, name in (("own", "deeplight"), ("rival", rival)):
-            command = [sys.executable, __file__, "--one", item, side, "--size", str(size)]
+    for index, match in enumerate(MATCHES):
+        for side, name in (("own", "deeplight"), ("rival", match.rival)):
+            command = [sys.executable, __file__, "--one", str(index), side, "--size", str(size)]
             done = subprocess.run(command, capture_output=True, text=True, check=True)
             result = json.loads(done.stdout)
             bound = "at most " if result["hidden"] >= result["bytes"] else ""
-            print(f"{item:16} {name:14} {bound}{result['bytes'] / 1e6:8.1f}")
+            kind = f"{match.item}, {np.dtype(match.dtype).name}"
+            print(f"{kind:24} {name:24} {bound}{result['bytes'] / 1e6:8.1f}", flush=True)
 
 
 def large(size: int) -> None:
