@@ -17,7 +17,14 @@ from dataclasses import asdict
 from pathlib import Path
 
 from deeplight.cli.settings import setting
-from deeplight.downscaling import averaged, baseline_candidates, lines, network_candidate, score
+from deeplight.downscaling import (
+    averaged,
+    baseline_candidates,
+    lines,
+    network_candidate,
+    prepared_alike,
+    score,
+)  # fmt: skip
 from deeplight.models import load_network
 from deeplight.training import load_config, load_data
 
@@ -45,7 +52,7 @@ def main() -> None:
     networks = {}
     for path in arguments.weights:
         network, card = load_network(path)
-        if card["preprocessing"] != data.preprocessing:
+        if not prepared_alike(card["preprocessing"], data.preprocessing):
             raise SystemExit(f"'{path}' was trained on data that were prepared otherwise")
         networks[f"{card['name']} ({path.parent.name})"] = network_candidate(network, data)
     candidates |= networks

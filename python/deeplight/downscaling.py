@@ -11,14 +11,19 @@ import contextlib
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 
 from deeplight import baselines, metrics
 from deeplight.sharpening import sharpen
 from deeplight.training.data import Region, TrainingData
+from deeplight.training.guide_ridge import fit_ridge, guide_bands
 
-__all__ = ["COLUMNS", "Candidate", "Scores", "baseline_candidates", "network_candidate", "score"]
+__all__ = [
+    "COLUMNS", "Candidate", "Scores", "averaged", "baseline_candidates", "lines",
+    "network_candidate", "prepared_alike", "score",
+]  # fmt: skip
 
 #: Scores and their units, in the table's order.
 COLUMNS = {"rmse": "K", "mae": "K", "bias": "K", "cc": "", "rsd": "", "r2": ""}
@@ -178,6 +183,24 @@ def network_candidate(network: torch.nn.Module, data: TrainingData) -> Candidate
     return lambda region: predict_region(network, data, region, contextlib.nullcontext)[0, 0]
 
 
+def prepared_alike(of_card: Any, data: Any) -> bool:
+    """Whether a card's ``preprocessing`` states all that ``TrainingData.preprocessing`` does.
+
+    A card also states the defaults of what the data leave out.
+    """
+    if isinstance(data, Mapping):
+        return isinstance(of_card, Mapping) and all(
+            key in of_card and prepared_alike(of_card[key], value) for key, value in data.items()
+        )
+    if isinstance(data, Sequence) and not isinstance(data, str):
+        return (
+            isinstance(of_card, Sequence)
+            and len(of_card) == len(data)
+            and all(map(prepared_alike, of_card, data))
+        )
+    return of_card == data
+
+
 def averaged(candidates: Sequence[Candidate]) -> Candidate:
     """The mean image of several candidates."""
     return lambda region: torch.stack([make(region).double() for make in candidates]).mean(0)
@@ -195,32 +218,16 @@ def _guide_band(data: TrainingData, name: str) -> torch.Tensor:
 
 
 def _ridge(data: TrainingData) -> Candidate:
-    described = data.preprocessing["guides"]
-    bands = torch.cat([data.guides[guide["name"]][: guide["bands"]] for guide in described])
     rows, columns = (side // data.scale for side in data.target.shape[1:])
     whole = data.low_resolution_of((0, 0, rows, columns))[0, 0]
-    fitted = baselines.fit_guide_ridge(
-        whole.nan_to_num(float(whole.nanmean())),
-        bands,
-        torch.where(data.valid, data.target, 0)[0],
-        scale=data.scale,
-        training=_mask(data, "train"),
-        validation=_mask(data, "validation"),
-    )
+    missing = float(whole.nanmean())
+    fitted, bands = fit_ridge(data, whole.nan_to_num(missing)), guide_bands(data)
 
     def predict(region: Region) -> torch.Tensor:
         low = data.low_resolution_of(region)[0, 0]
-        return fitted.predict(low.nan_to_num(float(whole.nanmean())), data.window(bands, region)[0])
+        return fitted.predict(low.nan_to_num(missing), data.window(bands, region)[0])
 
     return predict
-
-
-def _mask(data: TrainingData, part: str) -> torch.Tensor:
-    mask = torch.zeros(data.target.shape[1:], dtype=torch.bool)
-    for region in data.regions[part]:
-        row, column, height, width = (value * data.scale for value in region)
-        mask[row : row + height, column : column + width] = True
-    return mask & data.valid[0]
 
 
 def _block_numbers(shape: torch.Size, side: int, first: int) -> tuple[torch.Tensor, int]:

@@ -14,6 +14,7 @@ import torch
 from deeplight import baselines
 from deeplight.intervals import BlockSums
 from deeplight.training.data import Region, TrainingData
+from deeplight.training.guide_ridge import fit_ridge, guide_bands
 from deeplight.training.validation import predict_region
 
 __all__ = ["BLOCK", "baseline_sums", "network_sums"]
@@ -103,34 +104,12 @@ def _baselines(
     elif data.gain != 1.0:
         yield "bicubic x gain", baselines.bicubic(data.gain * low, scale)
     if ridge is not None:
-        bands = data.window(_bands(data), region)[0]
+        bands = data.window(guide_bands(data), region)[0]
         yield "ridge on guides", ridge.predict(data.gain * low, bands)
-
-
-def _bands(data: TrainingData) -> torch.Tensor:
-    """All bands of all guides, normalised, without their contrasts; ``[bands, H, W]``."""
-    described = data.preprocessing["guides"]
-    return torch.cat([data.guides[guide["name"]][: guide["bands"]] for guide in described])
 
 
 def _ridge(data: TrainingData) -> baselines.GuideRidge | None:
     if not data.guides:
         return None
     rows, columns = (side // data.scale for side in data.target.shape[1:])
-    return baselines.fit_guide_ridge(
-        data.gain * _low(data, (0, 0, rows, columns)),
-        _bands(data),
-        torch.where(data.valid, data.target, 0)[0],
-        scale=data.scale,
-        training=_mask(data, "train"),
-        validation=_mask(data, "validation"),
-    )
-
-
-def _mask(data: TrainingData, part: str) -> torch.Tensor:
-    """True on the valid pixels of a part, ``[H, W]``."""
-    mask = torch.zeros(data.target.shape[1:], dtype=torch.bool)
-    for region in data.regions[part]:
-        row, column, height, width = (value * data.scale for value in region)
-        mask[row : row + height, column : column + width] = True
-    return mask & data.valid[0]
+    return fit_ridge(data, data.gain * _low(data, (0, 0, rows, columns)))
