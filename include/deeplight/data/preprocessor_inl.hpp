@@ -2,9 +2,12 @@
 #pragma once
 
 #include <ATen/Functions.h>
+#include <ATen/Parallel.h>
 #include <ATen/TensorOperators.h>
 
 #include <algorithm>
+#include <cmath>
+#include <cstdint>
 #include <set>
 
 #include "deeplight/core/errors.hpp"
@@ -52,6 +55,44 @@ inline at::Tensor normalised_image(const at::Tensor& values, const at::Tensor& v
   const at::Tensor x = transformed(at::where(usable, values.to(at::kDouble), 0.0), image.transform,
                                    image.transform_scale, concat("the ", role));
   return at::where(usable, (x - image.mean) / image.std, 0.0).to(at::kFloat);
+}
+
+/// Whether `standardised` can take these: a guide in CPU memory that nothing differentiates.
+inline bool is_plain(const at::Tensor& values, const at::Tensor& valid) {
+  const auto plain = [](const at::Tensor& x) { return x.device().is_cpu() && x.is_contiguous(); };
+  const bool mask = !valid.defined() ||
+                    (plain(valid) && valid.sizes() == values.sizes() && valid.element_size() == 1);
+  return plain(values) && values.scalar_type() == at::kFloat && !values.requires_grad() && mask;
+}
+
+/// (value / scale - mean) / std where it is usable, else 0; computed in float64, each value once: a
+/// tile's guides fill hundreds of megabytes, and a pass over them for each operation would cost
+/// more than reading them.
+inline at::Tensor standardised(const at::Tensor& values, const at::Tensor& valid,
+                               const GuideDescription& guide) {
+  at::Tensor result = at::empty_like(values);
+  const std::int64_t bands = values.size(1), pixels = values.size(2) * values.size(3);
+  const float* from = values.const_data_ptr<float>();
+  const auto* mask =
+      valid.defined() ? static_cast<const std::uint8_t*>(valid.const_data_ptr()) : nullptr;
+  float* to = result.mutable_data_ptr<float>();
+  constexpr std::int64_t grain = std::int64_t{1} << 15;
+  for (std::int64_t plane = 0; plane < values.size(0) * bands; ++plane) {
+    const auto band = static_cast<std::size_t>(plane % bands);
+    const double mean = guide.mean.empty() ? 0.0 : guide.mean[band];
+    const double std = guide.std.empty() ? 1.0 : guide.std[band];
+    const double scale = guide.transform_scale;
+    at::parallel_for(
+        plane * pixels, (plane + 1) * pixels, grain, [=](std::int64_t first, std::int64_t last) {
+          for (std::int64_t index = first; index < last; ++index) {
+            const bool usable = std::isfinite(from[index]) && (mask == nullptr || mask[index] != 0);
+            const double value = usable ? from[index] : 0.0;
+            const double x = (value / scale - mean) / std;
+            to[index] = usable ? static_cast<float>(x) : 0.0F;
+          }
+        });
+  }
+  return result;
 }
 
 /// [1, bands or 1, 1, 1] float64; `standard` where the card says nothing.
@@ -158,6 +199,10 @@ DEEPLIGHT_INLINE at::Tensor Preprocessor::guide(const std::string& name, const a
   const GuideDescription& guide = description(name);
   require(values.dim() == 4 && values.size(1) == guide.bands, "guide '", name, "' must be [batch, ",
           guide.bands, ", height, width], got ", values.sizes());
+  if (guide.transform == ValueTransform::linear && guide.contrast == GuideContrast::none &&
+      detail::is_plain(values, valid)) {
+    return detail::standardised(values, valid, guide);
+  }
   const at::Tensor mean = detail::per_band(guide.mean, 0.0, values);
   const at::Tensor std = detail::per_band(guide.std, 1.0, values);
   const at::Tensor usable = detail::finite_where_valid(values, valid);

@@ -221,5 +221,33 @@ TEST_CASE("wrong use states the rule and the value") {
                        InvalidArgument);
 }
 
+TEST_CASE("preprocessor: guides in one pass equal guides operation by operation, bit for bit") {
+  at::manual_seed(2);
+  const at::Tensor values = (at::rand({2, 3, 41, 57}) - 0.3) * 1e4;
+  values.view(-1)[5] = std::numeric_limits<float>::quiet_NaN();
+  values.view(-1)[99] = std::numeric_limits<float>::infinity();
+  const at::Tensor valid = at::rand({2, 3, 41, 57}).gt(0.1);
+  for (const double scale : {1.0, 7.3}) {
+    Preprocessing description;
+    GuideDescription guide;
+    guide.name = "dmo";
+    guide.bands = 3;
+    guide.transform_scale = scale;
+    for (const bool given : {false, true}) {
+      if (given) guide.mean = {3.7, -211.1, 0.3}, guide.std = {0.7, 913.3, 1e-3};
+      description.guides = {guide};
+      const Preprocessor preprocessor(description, 2);
+      for (const at::Tensor& mask : {at::Tensor(), valid, valid.to(at::kByte)}) {
+        // What is differentiated, or lies in strides, takes the other road.
+        const at::Tensor slow =
+            preprocessor.guide("dmo", values.clone().requires_grad_(), mask).detach();
+        CHECK(at::equal(preprocessor.guide("dmo", values, mask), slow));
+        const at::Tensor strided = values.transpose(2, 3).contiguous().transpose(2, 3);
+        CHECK(at::equal(preprocessor.guide("dmo", strided, mask), slow));
+      }
+    }
+  }
+}
+
 }  // namespace
 }  // namespace deeplight
