@@ -65,7 +65,11 @@ PredictRequest request_of(const std::vector<Path>& low_resolution, const std::ve
     const auto name = key.cast<std::string>();
     if (name == "tile")
       request.tile = value.cast<std::int64_t>();
-    else if (name == "align")
+    else if (name == "qa") {
+      for (const auto& text : value.cast<std::vector<std::string>>()) {
+        request.quality.push_back(QualityMask::parse(text));
+      }
+    } else if (name == "align")
       request.align = value.cast<bool>();
     else if (name == "consistency")
       request.consistency = enum_from_string<Consistency>(value.cast<std::string>());

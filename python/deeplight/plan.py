@@ -25,6 +25,7 @@ from .predictor import (
     load,
     prediction_of,
     progress_of,
+    quality_texts,
 )
 
 __all__ = ["Plan", "load_plan", "make_plan", "merge", "run_shard"]
@@ -33,6 +34,7 @@ FORMAT = "deeplight-plan-1"
 
 #: Options that decide values, or how the output is written; the others a shard may choose itself.
 PLANNED = (
+    "qa",
     "align",
     "tile",
     "consistency",
@@ -142,10 +144,7 @@ def make_plan(
         low_resolution=[_absolute(path) for path in inputs],
         outputs=[_absolute(path) for path in predictor.outputs(inputs, out)],
         guides={name: _absolute(path) for name, path in (guides or {}).items()},
-        options={
-            key: _absolute(value) if key == "scratch" and value is not None else value
-            for key, value in options.items()
-        },
+        options={key: _absolute_option(key, value) for key, value in options.items()},
     )
     jobs = _native.plan_prediction(
         predictor.network.native,
@@ -233,6 +232,15 @@ def _options(plan: Plan) -> dict[str, Any]:
     if options.get("scratch") is not None:
         options["scratch"] = Path(options["scratch"])
     return options
+
+
+def _absolute_option(key: str, value: Any) -> Any:
+    if key == "scratch" and value is not None:
+        return _absolute(value)
+    if key == "qa":
+        masks = [text.rpartition(":") for text in quality_texts(value)]
+        return [f"{_absolute(file)}:{bits}" for file, _, bits in masks]
+    return value
 
 
 def _absolute(path: PathLike) -> str:

@@ -125,6 +125,7 @@ class Predictor:
         guides: Mapping[str, PathLike] | None = None,
         out: PathLike | Sequence[PathLike] | None = None,
         *,
+        qa: PathLike | Sequence[PathLike] | None = None,
         align: bool = False,
         tile: int = 256,
         consistency: str = "none",
@@ -156,6 +157,10 @@ class Predictor:
                 may be left out.
             out: a path for each low-resolution raster, or a folder, where a result is named
                 ``<name of its input>_x<scale>.tif``.
+            qa: ``FILE:BITS``, such as ``"qa.tif:0,1,4-7"``: a raster on the low resolution's grid
+                and the bits of it, from 0, the lowest, that make a pixel invalid; so does its
+                nodata. ``FILE@BAND:BITS`` names another band than the first, counted from 0. One
+                for all rasters, or a list of one for each.
             align: warp guides that lie on another grid; otherwise they are refused.
             tile: side of a tile in low-resolution pixels. Smaller needs less memory and more time;
                 the result is the same.
@@ -206,6 +211,7 @@ class Predictor:
                 inputs,
                 outputs,
                 guide_pairs(guides),
+                **({"qa": quality_texts(qa)} if qa else {}),
                 tile=tile,
                 align=align,
                 consistency=consistency,
@@ -238,7 +244,7 @@ class Predictor:
         if out is None:
             raise ValueError("out is missing: a path for each low-resolution raster, or a folder")
         outputs = as_paths(out)
-        if len(outputs) == 1 and outputs[0].is_dir():
+        if len(outputs) == 1 and outputs[0].is_dir() and outputs[0].suffix != ".zarr":
             return [outputs[0] / f"{path.stem}_x{self.scale}.tif" for path in inputs]
         if len(outputs) != len(inputs):
             raise ValueError(
@@ -281,6 +287,13 @@ def scratch_folder(output: PathLike, scratch: PathLike | None = None) -> Path:
 def guide_pairs(guides: Mapping[str, PathLike] | None) -> list[tuple[str, Path]]:
     """Guides as the native engine takes them."""
     return [(name, Path(path)) for name, path in (guides or {}).items()]
+
+
+def quality_texts(qa: PathLike | Sequence[PathLike] | None) -> list[str]:
+    """Quality masks as the native engine takes them."""
+    if qa is None:
+        return []
+    return [os.fspath(qa)] if isinstance(qa, str | os.PathLike) else [os.fspath(one) for one in qa]
 
 
 def prediction_of(report: Mapping[str, Any]) -> Prediction:

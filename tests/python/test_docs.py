@@ -16,6 +16,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 import typer
@@ -34,6 +35,8 @@ NAMES = {"ntl.tif": "ntl_lr_x8.tif", "hr.tif": "ntl_hr.tif"} | {
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 pytestmark = pytest.mark.skipif(not deeplight._native.has_raster, reason="built without GDAL")
+
+rasterio = pytest.importorskip("rasterio")
 
 
 def page_id(page):
@@ -58,6 +61,16 @@ def pages_with(*languages):
     return [page for page in PAGES if blocks(page, *languages)]
 
 
+def write_quality(low_resolution, path):
+    """A quality raster with a cloud, bit 3."""
+    with rasterio.open(low_resolution) as source:
+        profile = source.profile | {"dtype": "uint8", "nodata": None}
+    bits = np.zeros((profile["height"], profile["width"]), np.uint8)
+    bits[2:5, 3:9] = 1 << 3
+    with rasterio.open(path, "w", **profile) as target:
+        target.write(bits, 1)
+
+
 @pytest.fixture(scope="module")
 def prepared(tmp_path_factory):
     """Rasters and weights under the names that the pages use."""
@@ -66,6 +79,7 @@ def prepared(tmp_path_factory):
         shutil.copy(SAMPLE / source, folder / name)
     for month in ("jan", "feb", "mar"):
         shutil.copy(SAMPLE / "ntl_lr_x8.tif", folder / f"{month}.tif")
+    write_quality(folder / "ntl.tif", folder / "qa.tif")
     (folder / "results").mkdir()
     if "black-marble-x8" in weights.list_weights():
         shipped = weights.resolve_weights("black-marble-x8")

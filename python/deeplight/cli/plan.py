@@ -23,6 +23,7 @@ def plan(
     ],
     output: Annotated[Path, typer.Option("--output", "-o", metavar="PLAN", help="The plan, JSON.")],
     guide: options.GuideFiles = None,
+    qa: options.Quality = None,
     average: options.Average = None,
     align: options.Align = False,
     consistency: options.ConsistencyName = "none",
@@ -54,6 +55,7 @@ def plan(
     options.check_choice("--precision", precision, options.PRECISIONS)
     options.check_at_least("--tile", tile, 1)
     options.check_at_least("--batch", batch, 1)
+    options.check_quality(qa or [], low_resolution)
     options.check_folder(low_resolution, raster)
     from deeplight.weights import resolve_weights
 
@@ -66,6 +68,7 @@ def plan(
         low_resolution,
         guides,
         raster,
+        qa=qa,
         align=align,
         tile=tile,
         consistency=consistency,

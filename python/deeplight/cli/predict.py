@@ -23,6 +23,7 @@ def predict(
         typer.Option("--output", "-o", help="The result; a folder where there are several inputs."),
     ],
     guide: options.GuideFiles = None,
+    qa: options.Quality = None,
     average: options.Average = None,
     align: options.Align = False,
     consistency: options.ConsistencyName = "none",
@@ -57,6 +58,9 @@ def predict(
     [dim]$ deeplight predict ntl.tif -g dem=dem.tif -w seed0.safetensors
     --average seed1.safetensors -o sr.tif[/dim]
 
+    [dim]$ deeplight predict jan.tif feb.tif --qa jan_qa.tif:1-3 --qa feb_qa.tif:1-3
+    -g dem=dem.tif -w model.safetensors -o results/[/dim]
+
     Any size and any coordinate system; the output keeps both. Nothing is written under the
     output's name until it is whole. What an interrupted run finished is kept for --resume.
     """
@@ -71,6 +75,7 @@ def predict(
         ("--threads", threads, 0),
     ):
         options.check_at_least(name, value, least)
+    options.check_quality(qa or [], low_resolution)
     options.check_folder(low_resolution, output)
     from deeplight.weights import resolve_weights
 
@@ -87,6 +92,7 @@ def predict(
             low_resolution,
             guides,
             outputs,
+            qa=qa,
             align=align,
             tile=tile,
             consistency=consistency,

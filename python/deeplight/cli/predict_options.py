@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import sys
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -33,6 +34,16 @@ Average = Annotated[
         "--average",
         metavar="WEIGHTS",
         help="Further weights of one family; the mean of all predicts. May be repeated.",
+    ),
+]
+Quality = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--qa",
+        metavar="FILE:BITS",
+        help="Pixels of which any of these quality bits is set are invalid, such as "
+        "qa.tif:0,1,4-7; FILE@BAND:BITS for another band, counted from 0. One for all inputs, or "
+        "once for each.",
     ),
 ]
 Align = Annotated[bool, typer.Option("--align", help="Warp guides that lie on another grid.")]
@@ -130,6 +141,18 @@ def check_guides(
     raise WrongUseError(
         f"{'; '.join(parts)}. These weights take: {', '.join(known) or 'no guides'}"
     )
+
+
+def check_quality(masks: list[str], low_resolution: list[Path]) -> None:
+    """Raises WrongUseError for a text that is no FILE:BITS, and for a wrong number of them."""
+    for mask in masks:
+        file, _, bits = mask.rpartition(":")
+        if not (file and re.fullmatch(r"\d+(-\d+)?(,\d+(-\d+)?)*", bits)):
+            raise WrongUseError(f"--qa must be FILE:BITS such as qa.tif:0,1,4-7, got '{mask}'")
+    if len(masks) > 1 and len(masks) != len(low_resolution):
+        raise WrongUseError(
+            f"{len(masks)} --qa for {len(low_resolution)} inputs; give one for all, or one for each"
+        )
 
 
 def check_folder(low_resolution: list[Path], output: Path) -> None:
