@@ -1,12 +1,12 @@
 """Tiled prediction: against the bare network, against a loop in Python, over size, over languages.
 
 Rows of the table (./dev bench tiled_prediction): throughput against the bare network on the very
-tensors that the tiles are, and against the loop that people write (rasterio windows, the same
-network). Run as a script it prints what no row can hold:
+tensors that the tiles are, against the loop that people write (rasterio windows, the same network),
+and the native call against the Python one, for one tile of 64 x 64 low-resolution pixels. As a
+script it prints what no row can hold, and what takes long:
 
     python benchmarks/tiled_prediction.py --growth         slope of time over 1 to 64 Mpx
     python benchmarks/tiled_prediction.py --memory 4 50    peak memory over 4k and 50k squared
-    python benchmarks/tiled_prediction.py --python         Python over C++ for one 64 x 64 tile
 """
 
 from __future__ import annotations
@@ -14,22 +14,26 @@ from __future__ import annotations
 import argparse
 import json
 import math
+import random
 import resource
+import statistics
 import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import rasterio
 import torch
-from protocol import Row, compare
+from protocol import Row, _interval
 from rasterio.transform import from_origin
 from rasterio.windows import Window
 
 import deeplight
-from deeplight import weights
+from deeplight import _native, weights
 from deeplight.predictor import Predictor
 
 GUIDES = {"dmo": 7, "dem": 1}
@@ -60,6 +64,7 @@ def predictor_of(guides: dict[str, int], **options: object) -> Predictor:
     ]
     image = {"mean": 128.0, "std": 64.0, "minimum": 0.0, "maximum": 255.0}
     card = {
+        "name": "benchmark",
         "architecture": "deeplight_sr",
         "options": net.options,
         "scale": SCALE,
@@ -88,24 +93,34 @@ def spans(size: int, tile: int, halo: int) -> list[tuple[int, int, int, int]]:
     return found
 
 
-def bare(predictor: Predictor, rows: int, columns: int, tile: int) -> float:
+def bare(predictor: Predictor, low: Path, guides: dict[str, Path], tile: int) -> float:
     """Seconds that the network alone takes for the tensors of all tiles, halo included."""
     net = predictor.network
-    low = torch.randn(1, 1, rows, columns)
-    statistics = net.image_statistics(low)
+    image = tensor_of(low)
+    fine = {name: tensor_of(path) for name, path in guides.items()}
+    statistics = net.image_statistics(image)
     seconds = 0.0
-    for _, _, row, height in spans(rows, tile, net.margin):
-        for _, _, column, width in spans(columns, tile, net.margin):
-            part = low[:, :, row : row + height, column : column + width].contiguous()
-            guides = {
-                name: torch.randn(1, bands, height * SCALE, width * SCALE)
-                for name, bands in predictor.guides.items()
+    for top, tall, row, height in spans(image.shape[2], tile, net.margin):
+        for left, wide, column, width in spans(image.shape[3], tile, net.margin):
+            part = image[:, :, row : row + height, column : column + width].contiguous()
+            parts = {
+                name: value[:, :, SCALE * row : SCALE * (row + height), SCALE * column :][
+                    ..., : SCALE * width
+                ].contiguous()
+                for name, value in fine.items()
             }
+            owned = (top - row, left - column, tall, wide)
             start = time.perf_counter()
             with torch.no_grad():
-                net(part, guides, statistics)
+                net.native.forward_part(part, parts, owned, statistics.for_tile(row, column))
             seconds += time.perf_counter() - start
     return seconds
+
+
+def tensor_of(path: Path) -> torch.Tensor:
+    """A raster of 8-bit values, normalised as the card says."""
+    with rasterio.open(path) as source:
+        return (torch.from_numpy(source.read())[None] - 128) / 64
 
 
 def python_loop(
@@ -141,16 +156,16 @@ def python_loop(
 
 
 def rows(rounds: int) -> list[Row]:
-    """A raster of 128 x 96 low-resolution pixels in tiles of 64; the margin is that of the network.
+    """A raster of 192 x 128 low-resolution pixels in six tiles; the margin is the network's own.
 
-    The bar is on the first row: at least 0.95 of the bare network's throughput, I/O included.
+    The bars: at least 0.95 of the bare network's throughput, I/O included; Python costs below 2 %.
     """
-    torch.set_num_threads(2)
-    predictor = predictor_of(GUIDES, width=16)
-    height, width, tile = 128, 96, 64
+    predictor = predictor_of(GUIDES, width=16, fuse={"blocks": 1})
+    height, width, tile = 192, 128, 64
     halo = predictor.network.margin
     computed = sum(a[3] * b[3] for a in spans(height, tile, halo) for b in spans(width, tile, halo))
-    shape = f"{height}x{width} x8, tiles {tile}, halo x{computed / (height * width):.1f}"
+    shape = f"{height}x{width} x{SCALE}, tiles {tile}, halo x{computed / (height * width):.1f}"
+    table = []
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         guides = scene(folder, height, width, GUIDES)
@@ -164,117 +179,200 @@ def rows(rounds: int) -> list[Row]:
         def loop() -> None:
             python_loop(predictor, folder / "low.tif", guides, folder / "loop.tif", tile)
 
-        own()
-        loop()
-        with rasterio.open(folder / "sr.tif") as a, rasterio.open(folder / "loop.tif") as b:
-            np.testing.assert_allclose(a.read(), b.read(), rtol=0, atol=1e-2)
-        count = min(rounds, 7)
-        networks = compare(own, lambda: bare(predictor, height, width, tile), count)
-        loops = compare(own, loop, count)
-    return [
-        Row("tiled prediction", shape, 2, "the bare network", *networks),
-        Row("tiled prediction", shape, 2, "rasterio loop", *loops),
-    ]
+        def network() -> float:
+            return bare(predictor, folder / "low.tif", guides, tile)
 
-
-def growth() -> None:
-    """Slope of log time over log pixels, 1 to 64 output megapixels; tiny network, one guide."""
+        for threads in (1, 2):
+            torch.set_num_threads(threads)
+            start = time.perf_counter()
+            own()
+            # Three contenders and their warm-ups in about eighty seconds for each thread count.
+            count = max(3, min(rounds, int(80 / (3 * (time.perf_counter() - start))) - 2))
+            loop()
+            with rasterio.open(folder / "sr.tif") as a, rasterio.open(folder / "loop.tif") as b:
+                np.testing.assert_allclose(a.read(), b.read(), rtol=0, atol=1e-2)
+            times = rounds_of({"own": own, "network": network, "loop": loop}, count)
+            for rival, label in (("network", "the bare network"), ("loop", "rasterio loop")):
+                table.append(
+                    row_of("tiled prediction", shape, threads, label, times["own"], times[rival])
+                )
     torch.set_num_threads(2)
-    predictor = predictor_of({"dem": 1}, width=8)
-    points = []
-    with tempfile.TemporaryDirectory() as name:
-        for side in (128, 256, 512, 1024):
-            folder = Path(name)
-            guides = scene(folder, side, side, {"dem": 1})
-            best = math.inf
-            for _ in range(3 if side < 1024 else 1):
-                start = time.perf_counter()
-                predictor.predict(
-                    folder / "low.tif", guides, folder / "sr.tif",
-                    tile=128, overwrite=True, progress=False,
-                )  # fmt: skip
-                best = min(best, time.perf_counter() - start)
-            # Time per pixel that is computed: the halo's share shrinks where the raster ends.
-            halo = predictor.network.margin
-            read = sum(span[3] for span in spans(side, 128, halo)) ** 2
-            points.append((side * side * SCALE * SCALE, read * SCALE * SCALE, best))
-            print(f"{points[-1][0] / 1e6:6.1f} Mpx  {best:8.2f} s")
-    pixels, computed, seconds = (np.log([point[i] for point in points]) for i in range(3))
-    print(f"slope over output pixels   {np.polyfit(pixels, seconds, 1)[0]:.3f}")
-    print(f"slope over computed pixels {np.polyfit(computed, seconds, 1)[0]:.3f}")
+    outside, inside = python_and_native(max(rounds, 7))
+    shape = "one tile of 64x64 low-resolution pixels x8"
+    table.append(row_of("Python over C++", shape, 2, "the native call inside", outside, inside))
+    return table
 
 
-def memory(sides: list[int]) -> None:
-    """Peak memory of a process that predicts a sparse raster of SIDE thousand pixels squared."""
-    for side in sides:
-        done = subprocess.run(
-            [sys.executable, __file__, "--one", str(side)],
-            capture_output=True, text=True, check=True,
-        )  # fmt: skip
-        facts = json.loads(done.stdout)
-        print(f"{side}k squared: peak {facts['peak']:.0f} MiB, {facts['seconds']:.0f} s")
+def rounds_of(
+    contenders: dict[str, Callable[[], float | None]], count: int
+) -> dict[str, list[float]]:
+    """Seconds of each contender in `count` rounds of random order; one warm-up.
+
+    A contender that gives a number has measured itself.
+    """
+    generator = random.Random(0)
+    times: dict[str, list[float]] = {name: [] for name in contenders}
+    for number in range(count + 1):
+        order = list(contenders)
+        generator.shuffle(order)
+        for name in order:
+            start = time.perf_counter()
+            said = contenders[name]()
+            if number > 0:
+                times[name].append(time.perf_counter() - start if said is None else said)
+    return times
 
 
-def one(side: int) -> None:
-    """What `memory` starts: one sparse raster, its peak as JSON."""
-    size = side * 1000 // SCALE // 4 * 4
-    predictor = predictor_of({}, width=8)
-    with tempfile.TemporaryDirectory(dir=".") as name:
-        folder = Path(name)
-        write(folder / "low.tif", (1, size, size), 1000.0, sparse=True)
-        start = time.perf_counter()
-        predictor.predict(folder / "low.tif", {}, folder / "sr.tif", tile=256, progress=False)
-        seconds = time.perf_counter() - start
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    print(json.dumps({"peak": peak, "seconds": seconds}))
+def row_of(
+    item: str, shape: str, threads: int, rival: str, own: list[float], other: list[float]
+) -> Row:
+    """Median of the ratios of rounds, as every benchmark here."""
+    ratios = [b / a for a, b in zip(own, other, strict=True)]
+    low, high = _interval(ratios, random.Random(0))
+    own_ms, rival_ms = 1e3 * statistics.median(own), 1e3 * statistics.median(other)
+    return Row(item, shape, threads, rival, own_ms, rival_ms, statistics.median(ratios), low, high)
 
 
-def python_overhead() -> None:
-    """Python's share of one 64 x 64 tile: what is outside the native call."""
-    from deeplight import _native
+def python_and_native(count: int) -> tuple[list[float], list[float]]:
+    """Seconds of `Predictor.predict` for one tile, and of the native call inside the same call."""
+    predictor = predictor_of(GUIDES, width=16, fuse={"blocks": 1})
+    native = _native.predict
+    inside: list[float] = []
+    outside: list[float] = []
 
-    predictor = predictor_of(GUIDES, width=16)
-    native, inside = _native.predict, []
-
-    def timed(*arguments: object, **options: object) -> object:
+    def timed(*arguments: Any, **options: Any) -> Any:
         start = time.perf_counter()
         try:
             return native(*arguments, **options)
         finally:
             inside.append(time.perf_counter() - start)
 
-    _native.predict = timed
-    outside = []
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         guides = scene(folder, 64, 64, GUIDES)
-        for _ in range(7):
-            start = time.perf_counter()
-            predictor.predict(
-                folder / "low.tif", guides, folder / "sr.tif", overwrite=True, progress=False
+        _native.predict = timed
+        try:
+            for _ in range(count + 1):
+                start = time.perf_counter()
+                predictor.predict(
+                    folder / "low.tif", guides, folder / "sr.tif", overwrite=True, progress=False
+                )
+                outside.append(time.perf_counter() - start)
+        finally:
+            _native.predict = native
+    return outside[1:], inside[1:]
+
+
+def growth(repeats: int) -> None:
+    """Slope of log time over log pixels, 1 to 64 output megapixels; small network, one guide.
+
+    A raster's halo ends where the raster ends, so that a small one computes less for each of its
+    pixels: the slope is over the pixels that are computed, and the other one is printed too.
+    """
+    torch.set_num_threads(2)
+    predictor = predictor_of({"dem": 1}, width=8, fuse={"blocks": 1})
+    tile, halo = 64, predictor.network.margin
+    points = []
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        for side in (128, 256, 512, 1024):
+            guides = scene(folder, side, side, {"dem": 1})
+            best = math.inf
+            for _ in range(repeats if side < 1024 else 1):
+                start = time.perf_counter()
+                predictor.predict(
+                    folder / "low.tif", guides, folder / "sr.tif",
+                    tile=tile, overwrite=True, progress=False,
+                )  # fmt: skip
+                best = min(best, time.perf_counter() - start)
+            read = sum(span[3] for span in spans(side, tile, halo)) ** 2
+            points.append((side * side * SCALE * SCALE, read * SCALE * SCALE, best))
+            print(
+                f"{points[-1][0] / 1e6:6.1f} Mpx, with halos {points[-1][1] / 1e6:7.1f}"
+                f"  {best:8.2f} s  {1e9 * best / points[-1][1]:6.1f} ns for each computed",
+                flush=True,
             )
-            outside.append(time.perf_counter() - start)
-    _native.predict = native
-    shares = [whole / part - 1 for whole, part in zip(outside, inside, strict=True)]
-    print(f"Python over C++: {100 * float(np.median(shares)):.2f} % of {np.median(inside):.2f} s")
+    pixels, computed, seconds = (np.log([point[i] for point in points]) for i in range(3))
+    print(f"slope over computed pixels {np.polyfit(computed, seconds, 1)[0]:.3f}")
+    print(f"slope over output pixels   {np.polyfit(pixels, seconds, 1)[0]:.3f}")
+
+
+def memory(sides: list[int], lit: float) -> None:
+    """Peak memory of a process that predicts a sparse raster of SIDE thousand pixels squared."""
+    for side in sides:
+        done = subprocess.run(
+            [sys.executable, __file__, "--one", str(side), "--lit", str(lit)],
+            stdout=subprocess.PIPE, text=True, check=True,
+        )  # fmt: skip
+        facts = json.loads(done.stdout)
+        print(
+            f"{side}k squared: peak {facts['peak']:.1f} MiB (before: {facts['before']:.1f}), "
+            f"{facts['tiles']} tiles, {facts['lit']} of them lit, {facts['seconds']:.0f} s",
+            flush=True,
+        )
+
+
+def one(side: int, lit: float) -> None:
+    """What `memory` starts: one sparse raster, lit here and there, its peak as JSON.
+
+    The tiles that hold light lie about the middle first, so that each size computes whole ones.
+    """
+    tile = 128
+    size = side * 1000 // SCALE // 4 * 4
+    predictor = predictor_of({"dem": 1}, width=8, fuse={"blocks": 1})
+    with tempfile.TemporaryDirectory(dir=".") as name:
+        folder = Path(name)
+        count = write_sparse(folder / "low.tif", size, tile, lit)
+        write(folder / "dem.tif", (1, size * SCALE, size * SCALE), 1000.0 / SCALE, sparse=True)
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+        start = time.perf_counter()
+        report = predictor.predict(
+            folder / "low.tif", {"dem": folder / "dem.tif"}, folder / "sr.tif",
+            tile=tile, progress=False,
+        )  # fmt: skip
+        seconds = time.perf_counter() - start
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    facts = {"peak": peak, "before": before, "seconds": seconds, "lit": count}
+    print(json.dumps(facts | {"tiles": report.rasters[0].tiles}))
+
+
+def write_sparse(path: Path, size: int, tile: int, lit: float) -> int:
+    """A raster of nodata, stored sparsely, with light in a share of its tiles: how many."""
+    tiles = (size + tile - 1) // tile
+    wanted = max(4, round(lit * tiles * tiles))
+    middle = (tiles - 1) / 2
+    places = [(row, column) for row in range(tiles) for column in range(tiles)]
+    whole = [place for place in places if max(place) < tiles - 1]
+    near = sorted(whole, key=lambda place: math.dist(place, (middle, middle)))[:4]
+    others = [place for place in places if place not in near]
+    chosen = near + random.Random(1).sample(others, min(wanted - len(near), len(others)))
+    profile = {"driver": "GTiff", "count": 1, "height": size, "width": size, "dtype": "float32"}
+    profile |= {"crs": "EPSG:32622", "tiled": True, "compress": "deflate", "nodata": -1.0}
+    profile |= {"transform": from_origin(500000, 9000000, 1000, 1000), "SPARSE_OK": True}
+    values = np.random.default_rng(1)
+    with rasterio.open(path, "w", **profile) as target:
+        for row, column in chosen:
+            rows, columns = (min(tile, size - tile * place) for place in (row, column))
+            light = values.integers(0, 256, (1, rows, columns)).astype(np.float32)
+            target.write(light, window=Window(tile * column, tile * row, columns, rows))
+    return len(chosen)
 
 
 def main() -> None:
     """Entry of the script."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--growth", action="store_true")
+    parser.add_argument("--repeats", type=int, default=3, help="of each size below 64 Mpx")
     parser.add_argument("--memory", type=int, nargs="+", metavar="THOUSANDS")
-    parser.add_argument("--python", action="store_true")
+    parser.add_argument("--lit", type=float, default=0.02, help="share of tiles with light")
     parser.add_argument("--one", type=int, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.one:
-        one(arguments.one)
+        one(arguments.one, arguments.lit)
     if arguments.growth:
-        growth()
+        growth(arguments.repeats)
     if arguments.memory:
-        memory(arguments.memory)
-    if arguments.python:
-        python_overhead()
+        memory(arguments.memory, arguments.lit)
 
 
 if __name__ == "__main__":
