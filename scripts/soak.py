@@ -6,6 +6,7 @@
     ./dev soak memory 1000        # reading with ever less address space
     ./dev soak checkpoints 100000 # damaged checkpoints
     ./dev soak resume 1000        # predictions killed at random moments and resumed
+    ./dev soak shards 100         # shards and their merging, killed at random moments
     ./dev soak race 100           # two processes that write one output
     ./dev soak disk 50            # predictions onto a disk that is too small; needs root
     ./dev soak report             # the totals
@@ -40,12 +41,13 @@ PROGRAMS = {
 }
 PREDICTIONS = {
     "resume": soak_prediction.resume,
+    "shards": soak_prediction.shards,
     "race": soak_prediction.race,
     "disk": soak_prediction.small_disk,
 }
 #: Counts of which each must stay 0.
 BAD = ("silent", "untyped", "leftovers", "crashed", "different")
-BATCH = {"checkpoints": 20000, "resume": 10, "race": 10, "disk": 10}
+BATCH = {"checkpoints": 20000, "resume": 10, "shards": 10, "race": 10, "disk": 10}
 
 
 def main() -> int:
@@ -69,6 +71,8 @@ def main() -> int:
         print(f"{options.kind}: {json.dumps(totals)}", flush=True)
         if any(counts.get(name, 0) for name in BAD):
             print(f"{options.kind}: seed {seed} failed: {json.dumps(counts)}", file=sys.stderr)
+            if options.kind in PREDICTIONS:
+                print(soak_prediction.last_words(), file=sys.stderr)
             return 1
         left -= size
         seed += 1

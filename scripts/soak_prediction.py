@@ -1,59 +1,85 @@
 """Predictions that are killed and resumed, raced, or run out of disk, for ``scripts/soak.py``.
 
 The jobs are small (untrained weights, rasters of a few hundred pixels in many tiles), so that the
-moments fall everywhere: while tiles are computed, while the output is encoded, at the rename.
+moments fall everywhere: while tiles are computed, while the output is encoded, at the rename. Each
+runs in a process of its own, forked from this one, which computes nothing itself.
 """
 
 from __future__ import annotations
 
+import atexit
 import functools
 import hashlib
+import multiprocessing
 import os
 import random
 import shutil
 import subprocess
-import sys
 import tempfile
 import time
+import traceback
+from collections.abc import Callable
+from multiprocessing.context import ForkProcess
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 SCALE = 4
 ROWS, COLUMNS = 120, 72
 TILE = 8
+SHARDS = 2
+
+#: Formats by the name of the output.
+OUTPUTS = {
+    "sr.tif": "gtiff",
+    "overviews.tif": "gtiff-overviews",
+    "cog.tif": "cog",
+    "sr.zarr": "zarr",
+}
+#: Exit codes of a process of ours.
+DONE, REFUSED, BROKEN = 0, 1, 3
+#: Attempts after which a job that never ends is given up.
+MANY = 100
 
 
 def resume(count: int, moments: random.Random) -> dict[str, int]:
     """Kills a prediction at random moments and resumes it until it is whole.
 
     Returns:
-        cycles, kills, ``torn`` (an output lay there after a kill: it must be the whole one) and
-        ``different`` (cycles whose bytes are not those of an undisturbed run).
+        cycles, kills, ``encoding`` (kills while a temporary file lay there), and ``different``
+        (cycles with other bytes than an undisturbed run's, or with anything left beside them).
     """
-    folder = scene()
-    expected, length = reference(folder)
-    counts = {"cycles": 0, "kills": 0, "resumed": 0, "different": 0, "crashed": 0}
+    counts = {"cycles": 0, "kills": 0, "encoding": 0, "different": 0, "crashed": 0}
     for _ in range(count):
-        with tempfile.TemporaryDirectory() as name:
-            out = Path(name) / "sr.tif"
-            for _ in range(100):
-                process = start(folder, out, "--resume")
-                try:
-                    code = process.wait(moments.uniform(0.0, length * 1.1))
-                except subprocess.TimeoutExpired:
-                    process.kill()
-                    process.wait()
-                    counts["kills"] += 1
-                    # Whatever has the name now is whole.
-                    if out.exists() and digest(out) != expected:
-                        counts["different"] += 1
-                    continue
-                counts["crashed"] += code != 0
-                break
-            counts["cycles"] += 1
-            if not out.exists() or digest(out) != expected or len(list(Path(name).iterdir())) != 1:
-                counts["different"] += 1
+        name = moments.choice([*OUTPUTS])
+        with tempfile.TemporaryDirectory(prefix="deeplight-soak-") as folder:
+            out = Path(folder) / name
+            until_done(functools.partial(predict, out, resume=True), out, moments, counts)
+            judge(out, counts)
+    return counts
+
+
+def shards(count: int, moments: random.Random) -> dict[str, int]:
+    """Kills the shards of a plan and its merging at random moments, until each is done.
+
+    Returns:
+        As :func:`resume`.
+    """
+    counts = {"cycles": 0, "kills": 0, "encoding": 0, "different": 0, "crashed": 0}
+    for _ in range(count):
+        name = moments.choice([*OUTPUTS])
+        with tempfile.TemporaryDirectory(prefix="deeplight-soak-") as folder:
+            out = Path(folder) / name
+            file = Path(folder) / "plan.json"
+            if finish(start(functools.partial(plan, file, out))) != DONE:
+                counts["crashed"] += 1
+                continue
+            for index in range(SHARDS):
+                until_done(functools.partial(shard, file, index), out, moments, counts)
+            until_done(functools.partial(merge, file), out, moments, counts)
+            file.unlink()
+            judge(out, counts)
     return counts
 
 
@@ -63,62 +89,184 @@ def race(count: int, moments: random.Random) -> dict[str, int]:
     Returns:
         races, ``refused`` (the later one was told who holds the output), ``different``.
     """
-    folder = scene()
-    expected, length = reference(folder)
     counts = {"races": 0, "refused": 0, "different": 0, "crashed": 0}
     for _ in range(count):
-        with tempfile.TemporaryDirectory() as name:
-            out = Path(name) / "sr.tif"
-            both = [start(folder, out)]
-            time.sleep(moments.uniform(0, length * 0.6))
-            both.append(start(folder, out))
-            codes = [process.wait() for process in both]
+        name = moments.choice([*OUTPUTS])
+        with tempfile.TemporaryDirectory(prefix="deeplight-soak-") as folder:
+            out = Path(folder) / name
+            both = [start(functools.partial(predict, out))]
+            time.sleep(moments.uniform(0, reference(name)[1] * 1.1))
+            both.append(start(functools.partial(predict, out, resume=moments.random() < 0.5)))
+            codes = [finish(process) for process in both]
             counts["races"] += 1
-            counts["refused"] += codes.count(1)
-            counts["crashed"] += any(code not in (0, 1) for code in codes)
-            if 0 not in codes or digest(out) != expected or len(list(Path(name).iterdir())) != 1:
-                counts["different"] += 1
+            counts["refused"] += codes.count(REFUSED)
+            counts["crashed"] += any(code not in (DONE, REFUSED) for code in codes)
+            counts["different"] += DONE not in codes or not alone_and_whole(out)
     return counts
 
 
 def small_disk(count: int, moments: random.Random) -> dict[str, int]:
-    """Predicts onto a file system of random size, most of them too small.
+    """Predicts onto a file system of random size, most of them too small; then there is room.
 
     Returns:
         runs, ``full`` (refused because the disk was full), ``different`` (another output than the
-        whole one, or one after an error).
+        whole one, one after an error, or after resuming with more room).
     """
-    folder = scene()
-    expected, _ = reference(folder)
     size = (COLUMNS * SCALE) * (ROWS * SCALE) * 4
     counts = {"runs": 0, "full": 0, "different": 0, "crashed": 0}
     for _ in range(count):
-        with tempfile.TemporaryDirectory() as name:
+        name = moments.choice([*OUTPUTS])
+        with tempfile.TemporaryDirectory(prefix="deeplight-soak-") as folder:
             kilobytes = moments.randrange(16, 4 * size // 1024)
-            options = f"size={kilobytes}k"
-            subprocess.run(["mount", "-t", "tmpfs", "-o", options, "soak", name], check=True)
+            mount = ["mount", "-t", "tmpfs", "-o", f"size={kilobytes}k", "soak", folder]
+            subprocess.run(mount, check=True)
             try:
-                out = Path(name) / "sr.tif"
-                code = start(folder, out).wait()
+                out = Path(folder) / name
+                code = finish(start(functools.partial(predict, out)))
                 counts["runs"] += 1
-                counts["full"] += code == 1
-                counts["crashed"] += code not in (0, 1)
-                if out.exists() != (code == 0) or (code == 0 and digest(out) != expected):
-                    counts["different"] += 1
+                counts["full"] += code == REFUSED
+                counts["crashed"] += code not in (DONE, REFUSED)
+                wrong = out.exists() != (code == DONE)
+                if code == REFUSED:
+                    more = ["mount", "-o", "remount,size=64m", folder]
+                    subprocess.run(more, check=True)
+                    code = finish(start(functools.partial(predict, out, resume=True)))
+                    counts["crashed"] += code != DONE
+                counts["different"] += wrong or not alone_and_whole(out)
             finally:
-                subprocess.run(["umount", name], check=True)
+                subprocess.run(["umount", folder], check=True)
     return counts
+
+
+def until_done(
+    work: Callable[[], None], out: Path, moments: random.Random, counts: dict[str, int]
+) -> None:
+    """Runs `work` again and again, killed at a random moment, until it comes to its end."""
+    length = reference(out.name)[1]
+    for _ in range(MANY):
+        process = start(work)
+        if moments.random() < 0.5:
+            process.join(moments.uniform(0.0, length * 1.1))
+        else:
+            while process.is_alive() and not temporaries(out):
+                time.sleep(0.001)
+            process.join(moments.uniform(0.0, length * 0.03))
+        if process.is_alive():
+            counts["encoding"] += bool(temporaries(out))
+            process.kill()
+            process.join()
+        if process.exitcode is not None and process.exitcode >= 0:
+            counts["crashed"] += process.exitcode != DONE
+            return
+        counts["kills"] += 1
+        # Whatever has the name now is whole.
+        counts["different"] += out.exists() and digest(out) != reference(out.name)[0]
+    counts["crashed"] += 1
+
+
+def judge(out: Path, counts: dict[str, int]) -> None:
+    """Counts a cycle that is over."""
+    counts["cycles"] += 1
+    counts["different"] += not alone_and_whole(out)
+
+
+def alone_and_whole(out: Path) -> bool:
+    """Whether the output has its bytes and nothing lies beside it."""
+    beside = [path for path in out.parent.iterdir() if path != out]
+    return out.exists() and not beside and digest(out) == reference(out.name)[0]
+
+
+def temporaries(out: Path) -> list[Path]:
+    """What is being encoded now."""
+    return [*out.parent.glob(f".*{out.name}.*.part.tif*")]
+
+
+def start(work: Callable[[], None]) -> ForkProcess:
+    """`work` in a process of its own; errors of ours end it with ``REFUSED``."""
+    predictor()  # loaded here once, not in each of the processes
+    process = multiprocessing.get_context("fork").Process(target=_run, args=(work,))
+    process.start()
+    return process
+
+
+def finish(process: ForkProcess) -> int | None:
+    """Its exit code; below 0 the signal that ended it."""
+    process.join()
+    return process.exitcode
+
+
+def _run(work: Callable[[], None]) -> None:
+    code = DONE
+    try:
+        work()
+    except (ValueError, OSError, MemoryError) as error:
+        code = REFUSED
+        (scene() / "said").write_text(f"{type(error).__name__}: {error}\n")
+    except BaseException:
+        code = BROKEN
+        traceback.print_exc()
+    os._exit(code)
+
+
+def last_words() -> str:
+    """The last error of ours that a process ended with."""
+    said = scene() / "said"
+    return said.read_text() if said.exists() else ""
+
+
+def predict(out: Path, resume: bool = False) -> None:
+    """One prediction of one thread: only so many threads give the same bits as the same."""
+    low, guides = inputs()
+    predictor().predict(
+        low,
+        guides,
+        out,
+        tile=TILE,
+        format=OUTPUTS[out.name],
+        threads=1,
+        resume=resume,
+        progress=False,
+    )
+
+
+def plan(file: Path, out: Path) -> None:
+    """Plans the same prediction."""
+    from deeplight.plan import make_plan
+
+    low, guides = inputs()
+    made = make_plan(
+        scene() / "soak.safetensors", low, guides, out, tile=TILE, format=OUTPUTS[out.name]
+    )
+    made.save(file)
+
+
+def shard(file: Path, index: int) -> None:
+    """Computes one shard."""
+    from deeplight.plan import load_plan, run_shard
+
+    run_shard(load_plan(file), index, SHARDS, predictor=predictor(), threads=1, progress=False)
+
+
+def merge(file: Path) -> None:
+    """Merges the shards."""
+    from deeplight import plan
+
+    plan.merge(plan.load_plan(file))
 
 
 @functools.cache
 def scene() -> Path:
     """Weights, a low-resolution raster and a guide, in a folder that lives as long as this."""
-    import atexit
-
     from deeplight import _native, create_model, weights
 
     folder = Path(tempfile.mkdtemp(prefix="deeplight-soak-"))
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    owner = os.getpid()
+
+    def remove() -> None:
+        if os.getpid() == owner:
+            shutil.rmtree(folder, ignore_errors=True)
+
+    atexit.register(remove)
     values = np.random.default_rng(0)
     low = _native.Grid(ROWS, COLUMNS, [10.0, 0.1, 0.0, 50.0, 0.0, -0.1])
     _native.write_raster(folder / "low.tif", values.random((ROWS, COLUMNS)).astype(np.float32), low)
@@ -138,29 +286,36 @@ def scene() -> Path:
     return folder
 
 
+def inputs() -> tuple[Path, dict[str, Path]]:
+    """The low resolution and the guides."""
+    return scene() / "low.tif", {"dem": scene() / "dem.tif"}
+
+
 @functools.cache
-def reference(folder: Path) -> tuple[str, float]:
-    """Hash of an undisturbed run's output, and its seconds."""
+def predictor() -> Any:
+    """The network with its weights."""
+    import deeplight
+
+    return deeplight.load(scene() / "soak.safetensors")
+
+
+@functools.cache
+def reference(name: str) -> tuple[str, float]:
+    """Digest of an undisturbed run's output of that name, and its seconds."""
+    whole = scene() / "whole"
+    whole.mkdir(exist_ok=True)
     started = time.monotonic()
-    if start(folder, folder / "whole.tif").wait() != 0:
-        raise SystemExit("the undisturbed run failed")
-    return digest(folder / "whole.tif"), time.monotonic() - started
-
-
-def start(folder: Path, out: Path, *more: str) -> subprocess.Popen[bytes]:
-    """A prediction of one thread: only so many threads give the same bits as the same."""
-    return subprocess.Popen(
-        [
-            *(sys.executable, "-m", "deeplight", "predict", str(folder / "low.tif")),
-            *("--guide", f"dem={folder / 'dem.tif'}", "-w", str(folder / "soak.safetensors")),
-            *("-o", str(out), "--tile", str(TILE), "--quiet", *more),
-        ],
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
+    if finish(start(functools.partial(predict, whole / name))) != DONE:
+        raise SystemExit(f"the undisturbed run failed: {last_words()}")
+    return digest(whole / name), time.monotonic() - started
 
 
 def digest(path: Path) -> str:
-    """SHA-256 of a file."""
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+    """SHA-256 of a file, or of all files of a folder with their names."""
+    files = sorted(path.rglob("*")) if path.is_dir() else [path]
+    whole = hashlib.sha256()
+    for file in files:
+        if file.is_file():
+            whole.update(f"{file.relative_to(path)} {file.stat().st_size}\n".encode())
+            whole.update(file.read_bytes())
+    return whole.hexdigest()

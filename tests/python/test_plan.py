@@ -1,13 +1,16 @@
 """Plans, shards, merging, and processes that are killed: the bytes of one undisturbed run."""
 
+import fcntl
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
 
 import pytest
+import torch
 
 import deeplight
 from deeplight import plan as plans
@@ -19,6 +22,15 @@ rasterio = pytest.importorskip("rasterio")
 from test_predictor import GUIDES, guides_of, options_of, scene  # noqa: E402, F401
 
 OPTIONS = {"tile": 40, "consistency": "multiplicative"}
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    """As the processes that are started here: other numbers of threads may round differently."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
 
 
 @pytest.fixture
@@ -76,6 +88,81 @@ def test_what_changed_since_the_plan_is_named(scene, tmp_path):  # noqa: F811
             plans.load_plan(tmp_path / "bad.json")
 
 
+def run_all(plan, count=1):
+    predictor = plan.load_weights()
+    for index in range(count):
+        plans.run_shard(plan, index, count, predictor=predictor, progress=False)
+
+
+def test_merging_more_than_it_needs_and_what_does_not_belong(scene, tmp_path, undisturbed):  # noqa: F811
+    out = tmp_path / "sr.tif"
+    plan = make(scene, out)
+    folder = tmp_path / ".sr.tif.deeplight-shards"
+    # The same tiles twice: shards of another count, and a copy of one.
+    run_all(plan)
+    run_all(plan, 2)
+    shutil.copytree(folder / "0-of-2", folder / "copy")
+    # A shard of another plan.
+    other = plans.make_plan(
+        scene / "tiny.safetensors",
+        scene / "feb.tif",
+        guides_of(scene),
+        tmp_path / "other.tif",
+        **OPTIONS,
+    )
+    run_all(other)
+    foreign = folder / "foreign"
+    shutil.copytree(tmp_path / ".other.tif.deeplight-shards" / "0-of-1", foreign)
+    with pytest.raises(ValueError, match=r"foreign' is not what was planned: low_resolution file"):
+        plans.merge(plan)
+    assert not out.exists()
+    shutil.rmtree(foreign)
+    # One that is being computed elsewhere: its lock is held.
+    with (folder / "0-of-2" / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        with pytest.raises(OSError, match="0-of-2' is being written by"):
+            plans.merge(plan)
+    plans.merge(plan)
+    assert out.read_bytes() == undisturbed
+    assert not folder.exists()
+    # Again: it is there already, and nothing else is taken for it.
+    assert plans.merge(plan).rasters[0].resumed == 5
+    out.write_bytes((scene / "ntl.tif").read_bytes())
+    with pytest.raises(OSError, match="exists already"):
+        plans.merge(plan)
+
+
+def test_inputs_that_changed_after_the_plan(scene, tmp_path):  # noqa: F811
+    for name in ("ntl", *GUIDES):
+        shutil.copy(scene / f"{name}.tif", tmp_path / f"{name}.tif")
+    shutil.copy(scene / "tiny.safetensors", tmp_path)
+    shutil.copy(scene / "tiny.json", tmp_path)
+    out = tmp_path / "sr.tif"
+    weights = tmp_path / "tiny.safetensors"
+    plan = plans.make_plan(weights, tmp_path / "ntl.tif", guides_of(tmp_path), out, **OPTIONS)
+
+    def change(name):
+        with rasterio.open(tmp_path / f"{name}.tif", "r+") as raster:
+            values = raster.read()
+            values[0, 5, 5] += 1
+            raster.write(values)
+
+    change("dem")
+    with pytest.raises(ValueError, match=r"guides dem checksum was .*, is "):
+        run_all(plan)
+    shutil.copy(scene / "dem.tif", tmp_path / "dem.tif")
+    run_all(plan)
+    change("ntl")
+    for work in (run_all, plans.merge):
+        with pytest.raises(ValueError, match=r"checksum was .*, is ") as caught:
+            work(plan)
+        assert "low_resolution" in str(caught.value) or "ntl.tif" in str(caught.value)
+    assert not out.exists()
+    shutil.copy(scene / "ntl.tif", tmp_path / "ntl.tif")
+    plans.merge(plan)
+    assert out.exists()
+
+
 def command(*arguments):
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     line = [sys.executable, "-m", "deeplight", *map(str, arguments)]
@@ -104,6 +191,53 @@ def test_command_line(scene, tmp_path, undisturbed):  # noqa: F811
     assert out.read_bytes() == undisturbed
     wrong = command("run", path, "--shard", "2/2")
     assert "--shard must be I/N" in wrong.communicate()[1] and wrong.returncode == 2
+
+
+KILLED_WHILE_ENCODING = """
+import os, signal, sys
+from pathlib import Path
+import deeplight
+
+folder, out = Path(sys.argv[1]), Path(sys.argv[2])
+
+def kill(done, total):
+    if [*out.parent.glob(f".*{out.name}.*.part.tif")]:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+guides = {name: folder / f"{name}.tif" for name in ("dmo", "dem")}
+sr = deeplight.load(folder / "tiny.safetensors")
+sr.predict(folder / "ntl.tif", guides, out, tile=40, consistency="multiplicative", progress=kill)
+"""
+
+
+@pytest.mark.parametrize("name", ["sr.tif", "sr.zarr"])
+def test_killed_while_encoding(scene, tmp_path, name):  # noqa: F811
+    """What the killed run was writing goes when it is resumed, and the bytes are the same."""
+    out, whole = tmp_path / name, tmp_path / "whole" / name
+    whole.parent.mkdir()
+    script = [sys.executable, "-c", KILLED_WHILE_ENCODING, str(scene), str(out)]
+    process = subprocess.run(script, env={**os.environ, "OMP_NUM_THREADS": "1"}, check=False)
+    assert process.returncode == -signal.SIGKILL
+    assert not out.exists()
+    assert [*tmp_path.glob(".*.part.tif")]
+    sr = deeplight.load(scene / "tiny.safetensors")
+    threads = {"threads": 1, "progress": False}
+    sr.predict(scene / "ntl.tif", guides_of(scene), whole, **OPTIONS, **threads)
+    report = sr.predict(
+        scene / "ntl.tif", guides_of(scene), out, resume=True, **OPTIONS, **threads
+    ).rasters[0]
+    assert sorted(entry.name for entry in tmp_path.iterdir()) == [name, "whole"]
+    again = sr.predict(
+        scene / "ntl.tif", guides_of(scene), out, resume=True, **OPTIONS, **threads
+    ).rasters[0]
+    assert again.resumed == 5 and again.light_ratio == report.light_ratio
+    assert files_of(out) == files_of(whole)
+
+
+def files_of(path):
+    """Names and bytes below a path."""
+    files = sorted(path.rglob("*")) if path.is_dir() else [path]
+    return {str(file.relative_to(path)): file.read_bytes() for file in files if file.is_file()}
 
 
 def test_killed_again_and_again(scene, tmp_path):  # noqa: F811

@@ -166,7 +166,10 @@ inline void check_outputs(const PredictRequest& request, bool may_be_there) {
       require(!is_one_of(quality.path), "output '", output.string(), "' is also a quality mask");
     }
     (void)sink_format(output, request.format);
-    check_writable(output, request.overwrite || may_be_there);
+    std::error_code error;
+    if (request.overwrite || !may_be_there || !std::filesystem::exists(output, error)) {
+      check_writable(output, request.overwrite);
+    }
   }
 }
 
