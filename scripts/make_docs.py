@@ -205,6 +205,14 @@ def _header(name: str) -> str:
     return f"[[{name.removesuffix('[]')}]]" if name.endswith("[]") else f"[{name}]"
 
 
+def convention_blocks() -> str:
+    """Which package equals which option of a score, as recorded."""
+    import metric_conventions
+
+    header = ("score", "options", "equals", "call", "to")
+    return table(header, metric_conventions.table_rows())
+
+
 def bad_input_blocks() -> str:
     """What the command line says to each kind of bad input, by running it."""
     import bad_input
@@ -234,6 +242,7 @@ BLOCKS: dict[str, Callable[[], str]] = {
     "commands": command_blocks,
     "training_config": config_blocks,
     "bad_input": bad_input_blocks,
+    "metric_conventions": convention_blocks,
 }
 
 
