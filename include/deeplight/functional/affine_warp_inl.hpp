@@ -12,6 +12,7 @@
 #include "deeplight/core/errors.hpp"
 #include "deeplight/functional/affine_warp.hpp"
 #include "deeplight/functional/half_precision.hpp"
+#include "deeplight/functional/on_large_pages.hpp"
 #include "deeplight/functional/ops_library.hpp"
 #include "deeplight/functional/torch_image_view.hpp"
 #include "deeplight/functional/torch_parallel.hpp"
@@ -66,8 +67,9 @@ DEEPLIGHT_INLINE at::Tensor pixel_warp_cpu(const kernels::WarpTables& tables,
     return pixel_warp_cpu(tables, image.to(at::kFloat), matrix.to(at::kFloat), options)
         .to(image.scalar_type());
   const auto own = matrix.to(image.scalar_type()).contiguous();
-  auto out = at::empty({g.batch, g.channels, g.out_height, g.out_width},
-                       image.options().memory_format(image.suggest_memory_format()));
+  auto out =
+      on_large_pages(at::empty({g.batch, g.channels, g.out_height, g.out_width},
+                               image.options().memory_format(image.suggest_memory_format())));
   AT_DISPATCH_FLOATING_TYPES(image.scalar_type(), "pixel_warp", [&] {
     tables.of<scalar_t>().forward(g, const_image_view<scalar_t>(image),
                                   own.const_data_ptr<scalar_t>(), image_view<scalar_t>(out),
@@ -86,7 +88,7 @@ DEEPLIGHT_INLINE std::tuple<at::Tensor, at::Tensor> pixel_warp_backward_cpu(
     return {by_image.to(image.scalar_type()), by_matrix.to(matrix.scalar_type())};
   }
   const auto own = matrix.to(image.scalar_type()).contiguous();
-  auto by_image = at::zeros_like(image);
+  auto by_image = on_large_pages(at::empty_like(image)).zero_();
   auto rows = at::empty({g.batch, g.out_height, 6}, at::kDouble);
   AT_DISPATCH_FLOATING_TYPES(image.scalar_type(), "pixel_warp_backward", [&] {
     const auto& table = tables.of<scalar_t>();

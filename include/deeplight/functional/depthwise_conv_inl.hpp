@@ -13,6 +13,7 @@
 #include "deeplight/core/errors.hpp"
 #include "deeplight/functional/depthwise_conv.hpp"
 #include "deeplight/functional/half_precision.hpp"
+#include "deeplight/functional/on_large_pages.hpp"
 #include "deeplight/functional/ops_library.hpp"
 #include "deeplight/functional/torch_parallel.hpp"
 #include "deeplight/kernels/depthwise_conv_cpu.hpp"
@@ -117,16 +118,19 @@ DEEPLIGHT_INLINE at::Tensor depthwise_conv2d_cpu(const kernels::DepthwiseTables&
         .to(input.scalar_type());
   }
   const bool channels_last = computes_channels_last(input);
-  // There PyTorch's kernel already waits for memory.
-  if (channels_last && weight.size(2) <= 5 && weight.size(3) <= 5 && dilation == Pair{1, 1})
+  // There PyTorch's kernel already waits for memory. Results that the allocator always maps anew
+  // are the exception: their first touch is dearer, and PyTorch's are on small pages.
+  constexpr std::size_t always_mapped = std::size_t{32} << 20;
+  if (channels_last && weight.size(2) <= 5 && weight.size(3) <= 5 && dilation == Pair{1, 1} &&
+      input.nbytes() < always_mapped)
     return depthwise_conv2d_composed(input, weight, bias, padding, dilation);
 
   const auto g = depthwise_geometry(input, weight, padding, dilation);
   const auto image = depthwise_operand(input, channels_last), taps = weight.contiguous();
   const auto offset = bias ? bias->contiguous() : at::Tensor();
   const auto kept = channels_last ? at::MemoryFormat::ChannelsLast : at::MemoryFormat::Contiguous;
-  auto out = at::empty({g.batch, g.channels, g.out_height(), g.out_width()},
-                       input.options().memory_format(kept));
+  auto out = on_large_pages(at::empty({g.batch, g.channels, g.out_height(), g.out_width()},
+                                      input.options().memory_format(kept)));
   AT_DISPATCH_FLOATING_TYPES(input.scalar_type(), "depthwise_conv2d", [&] {
     tables.of<scalar_t>().forward(g, depthwise_view<const scalar_t>(image, channels_last),
                                   taps.const_data_ptr<scalar_t>(), false,
@@ -154,7 +158,7 @@ DEEPLIGHT_INLINE DepthwiseGradients depthwise_conv2d_backward_cpu(
   const auto image = depthwise_operand(input, channels_last);
   const auto result = depthwise_operand(grad, channels_last), taps = weight.contiguous();
   const auto kept = channels_last ? at::MemoryFormat::ChannelsLast : at::MemoryFormat::Contiguous;
-  auto image_grad = at::empty(input.sizes(), input.options().memory_format(kept));
+  auto image_grad = on_large_pages(at::empty(input.sizes(), input.options().memory_format(kept)));
   auto weight_grad = at::empty(weight.sizes(), weight.options());
   auto bias_grad = at::empty({g.channels}, weight.options());
   AT_DISPATCH_FLOATING_TYPES(input.scalar_type(), "depthwise_conv2d_backward", [&] {

@@ -13,6 +13,7 @@
 #include "deeplight/core/errors.hpp"
 #include "deeplight/functional/dynamic_conv.hpp"
 #include "deeplight/functional/half_precision.hpp"
+#include "deeplight/functional/on_large_pages.hpp"
 #include "deeplight/functional/ops_library.hpp"
 #include "deeplight/functional/torch_parallel.hpp"
 #include "deeplight/kernels/dynamic_conv_cpu.hpp"
@@ -86,7 +87,8 @@ DEEPLIGHT_INLINE at::Tensor dynamic_conv2d_cpu(const kernels::DynamicTables& tab
     return dynamic_conv2d_cpu(tables, input.to(at::kFloat), kernel.to(at::kFloat), padding)
         .to(type);
   const auto g = dynamic_geometry(input, kernel, padding);
-  auto out = at::empty({g.batch, g.out_channels, g.out_height(), g.out_width()}, input.options());
+  auto out = on_large_pages(
+      at::empty({g.batch, g.out_channels, g.out_height(), g.out_width()}, input.options()));
   if (has_many_channels(kernel)) {
     for (std::int64_t b = 0; b < g.batch; ++b)
       out[b].copy_(dynamic_conv2d_composed(input.narrow(0, b, 1), kernel.narrow(0, b, 1), padding)
@@ -113,7 +115,7 @@ DEEPLIGHT_INLINE DynamicGradients dynamic_conv2d_backward_cpu(const kernels::Dyn
         tables, grad.to(at::kFloat), input.to(at::kFloat), kernel.to(at::kFloat), padding);
     return {image.to(type), own.to(type)};
   }
-  auto image_grad = at::empty(input.sizes(), input.options());
+  auto image_grad = on_large_pages(at::empty(input.sizes(), input.options()));
   auto kernel_grad = at::empty(kernel.sizes(), kernel.options());
   if (has_many_channels(kernel)) {
     for (std::int64_t b = 0; b < input.size(0); ++b) {

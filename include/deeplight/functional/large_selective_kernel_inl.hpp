@@ -15,6 +15,7 @@
 #include "deeplight/functional/dynamic_conv.hpp"
 #include "deeplight/functional/large_selective_kernel.hpp"
 #include "deeplight/functional/large_selective_kernel_composed_inl.hpp"
+#include "deeplight/functional/on_large_pages.hpp"
 #include "deeplight/functional/ops_library.hpp"
 #include "deeplight/functional/torch_parallel.hpp"
 #include "deeplight/kernels/large_selective_kernel_table.hpp"
@@ -76,7 +77,7 @@ DEEPLIGHT_INLINE at::Tensor large_selective_kernel_cpu(const kernels::SelectiveT
   const auto type = is_half(input) ? at::kFloat : input.scalar_type();
   const auto image = input.to(type).contiguous(), factor = multiplier.to(type).contiguous();
   const auto plain = selective_operands(weights, type);
-  auto out = at::empty(factor.sizes(), factor.options());
+  auto out = on_large_pages(at::empty(factor.sizes(), factor.options()));
   AT_DISPATCH_FLOATING_TYPES(type, "large_selective_kernel", [&] {
     tables.of<scalar_t>().forward(
         selective_geometry(input, weights, first_dilation, second_dilation),
@@ -97,8 +98,8 @@ DEEPLIGHT_INLINE std::vector<at::Tensor> large_selective_kernel_backward_cpu(
   const auto image = input.to(type).contiguous(), factor = multiplier.to(type).contiguous();
   const auto result = grad.to(type).contiguous();
   const auto plain = selective_operands(weights, type);
-  auto image_grad = at::empty(image.sizes(), image.options());
-  auto factor_grad = at::empty(factor.sizes(), factor.options());
+  auto image_grad = on_large_pages(at::empty(image.sizes(), image.options()));
+  auto factor_grad = on_large_pages(at::empty(factor.sizes(), factor.options()));
   std::vector<at::Tensor> weight_grads;
   for (const auto& weight : plain) weight_grads.push_back(at::empty_like(weight));
   AT_DISPATCH_FLOATING_TYPES(type, "large_selective_kernel_backward", [&] {

@@ -12,6 +12,7 @@
 #include "deeplight/core/config.hpp"
 #include "deeplight/core/errors.hpp"
 #include "deeplight/functional/half_precision.hpp"
+#include "deeplight/functional/on_large_pages.hpp"
 #include "deeplight/functional/pair.hpp"
 #include "deeplight/functional/torch_image_view.hpp"
 #include "deeplight/functional/torch_parallel.hpp"
@@ -106,8 +107,8 @@ DEEPLIGHT_INLINE std::tuple<at::Tensor, at::Tensor> projection_conv2d_cpu(
   const auto g = projection_geometry(input, weight, sizes);
   const auto format = input.suggest_memory_format();
   const auto make = [&] {
-    return at::empty({g.batch, g.out_channels, g.rows.out, g.columns.out},
-                     input.options().memory_format(format));
+    return on_large_pages(at::empty({g.batch, g.out_channels, g.rows.out, g.columns.out},
+                                    input.options().memory_format(format)));
   };
   at::Tensor out = make(), sums = keep_sums ? make() : at::Tensor();
   if (residual)
@@ -165,7 +166,9 @@ DEEPLIGHT_INLINE at::Tensor projection_weight_gradient_cpu(const kernels::Projec
     if (pair.batch > 0) {
       const auto narrow = small.permute({0, 2, 3, 1}).contiguous();
       const auto padded =
-          at::zeros({pair.batch, pair.large_rows, pair.large_columns, width}, small.options());
+          on_large_pages(
+              at::empty({pair.batch, pair.large_rows, pair.large_columns, width}, small.options()))
+              .zero_();
       const std::int64_t rows = std::min(large.size(2), pair.large_rows - padding[0]);
       const std::int64_t columns = std::min(large.size(3), pair.large_columns - padding[1]);
       padded.narrow(1, padding[0], rows)

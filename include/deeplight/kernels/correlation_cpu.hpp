@@ -1,8 +1,7 @@
 // Correlation of one block in cache with one small kernel: the inner loops of depthwise, dynamic
 // and large selective convolutions. No torch, no allocation, no thread.
 //
-//   forward  target[r, c] = bias + sum over taps of weight[ky, kx] * source[r + ky*dh, c + kx*dw]
-//   weights  sum[ky, kx] += sum over r, c of grad[r, c] * source[r + ky*dh, c + kx*dw]
+//   target[r, c] = bias + sum over taps of weight[ky, kx] * source[r + ky*dh, c + kx*dw]
 //
 // Two layouts of a block, told apart by `channel_lanes`:
 //   false  lanes run along a row: an element is one number, a step to the right is 1
@@ -14,7 +13,6 @@
 
 #include <cstdint>
 #include <cstring>
-#include <new>
 
 #include "deeplight/kernels/simd.hpp"
 
@@ -31,53 +29,6 @@ struct KernelShape {
 };
 
 inline namespace DEEPLIGHT_SIMD_TAG {
-
-/// Memory of one thread, aligned to a cache line; grows, never shrinks, holds garbage.
-template <class T>
-class Workspace {
- public:
-  Workspace() = default;
-  Workspace(const Workspace&) = delete;
-  Workspace& operator=(const Workspace&) = delete;
-  ~Workspace() { ::operator delete(data_, std::align_val_t{64}); }
-
-  T* of(std::int64_t size) {
-    if (size > size_) {
-      ::operator delete(data_, std::align_val_t{64});
-      data_ = nullptr, size_ = 0;
-      data_ = static_cast<T*>(
-          ::operator new(static_cast<std::size_t>(size) * sizeof(T), std::align_val_t{64}));
-      size_ = size;
-    }
-    return data_;
-  }
-
- private:
-  T* data_ = nullptr;
-  std::int64_t size_ = 0;
-};
-
-/// Copies [top, top + rows) x [left, left + columns) of a plane into `out`; zeros outside of it.
-template <class T>
-void copy_padded(const T* plane, std::int64_t stride, std::int64_t height, std::int64_t width,
-                 std::int64_t top, std::int64_t left, std::int64_t rows, std::int64_t columns,
-                 T* out, std::int64_t pitch) {
-  const std::int64_t first = left < 0 ? (-left < columns ? -left : columns) : 0;
-  std::int64_t last = width - left < columns ? width - left : columns;
-  if (last < first) last = first;
-  for (std::int64_t r = 0; r < rows; ++r, out += pitch) {
-    const std::int64_t y = top + r;
-    if (y < 0 || y >= height) {
-      std::memset(out, 0, static_cast<std::size_t>(columns) * sizeof(T));
-      continue;
-    }
-    std::memset(out, 0, static_cast<std::size_t>(first) * sizeof(T));
-    if (last > first)
-      std::memcpy(out + first, plane + y * stride + left + first,
-                  static_cast<std::size_t>(last - first) * sizeof(T));
-    std::memset(out + last, 0, static_cast<std::size_t>(columns - last) * sizeof(T));
-  }
-}
 
 /// One block. Rows and pitches count numbers; `columns` counts elements.
 template <class T>
@@ -263,139 +214,6 @@ void correlate(const Correlation<T>& c, std::int64_t lanes = simd::Pack<T, Arch>
   for (; at < total; at += width) {
     const std::int64_t left = channel_lanes ? lanes : total - at < width ? total - at : width;
     column<T, Arch, channel_lanes, 1>(c, c.source + at, c.target + at, left);
-  }
-}
-
-/// One block of a gradient of weights. Rows and pitches count numbers; `columns` counts elements.
-template <class T>
-struct CorrelationGradient {
-  KernelShape kernel;
-  const T* source = nullptr;  // as in Correlation
-  std::int64_t source_row = 0;
-  const T* grad = nullptr;  // [rows, columns], zeros up to whole vectors
-  std::int64_t grad_row = 0;
-  std::int64_t rows = 0, columns = 0;
-  double* sum = nullptr;  // [taps]; with channel lanes [taps, width]; added to
-};
-
-namespace correlation_detail {
-
-// Rows of a block whose products are summed in one register: a short sum keeps its digits.
-inline constexpr std::int64_t rows_per_sum = 8;
-
-/// Adds the sums of taps [y, y + ny) x [x, x + nx) over the source rows [first, last), counted
-/// from the first that tap row y meets.
-template <class T, class Arch, bool channel_lanes, int ny, int nx>
-void gradient_tile(const CorrelationGradient<T>& c, std::int64_t y, std::int64_t x,
-                   std::int64_t first, std::int64_t last) {
-  using Pack = simd::Pack<T, Arch>;
-  constexpr std::int64_t size = channel_lanes ? Pack::width : 1;
-  const KernelShape& k = c.kernel;
-  const std::int64_t total = c.columns * size, right = k.dilation_w * size;
-  Pack sum[ny][nx];
-#pragma GCC unroll 4
-  for (int j = 0; j < ny; ++j)
-#pragma GCC unroll 4
-    for (int i = 0; i < nx; ++i) sum[j][i] = Pack::zero();
-  for (std::int64_t row = first; row < last; ++row) {
-    const T* DEEPLIGHT_RESTRICT source =
-        c.source + (row + y * k.dilation_h) * c.source_row + x * right;
-    const T* DEEPLIGHT_RESTRICT grad = c.grad + row * c.grad_row;
-    const std::int64_t up = k.dilation_h * c.grad_row;
-    for (std::int64_t at = 0; at < total; at += Pack::width) {
-      Pack g[ny];
-#pragma GCC unroll 4
-      for (int j = 0; j < ny; ++j) g[j] = Pack::load(grad + at - j * up);
-#pragma GCC unroll 4
-      for (int i = 0; i < nx; ++i) {
-        const Pack in = Pack::load(source + at + i * right);
-#pragma GCC unroll 4
-        for (int j = 0; j < ny; ++j) sum[j][i] = fma(g[j], in, sum[j][i]);
-      }
-    }
-  }
-#pragma GCC unroll 4
-  for (int j = 0; j < ny; ++j)
-#pragma GCC unroll 4
-    for (int i = 0; i < nx; ++i) {
-      double* out = c.sum + ((y + j) * k.columns + x + i) * size;
-      if constexpr (channel_lanes) {
-        T lanes[Pack::width];
-        sum[j][i].store(lanes);
-        for (std::int64_t l = 0; l < Pack::width; ++l) out[l] += static_cast<double>(lanes[l]);
-      } else {
-        *out += static_cast<double>(sum[j][i].sum());
-      }
-    }
-}
-
-/// Every source row of a block of taps.
-template <class T, class Arch, bool channel_lanes, int ny, int nx>
-void gradient_taps(const CorrelationGradient<T>& c, std::int64_t y, std::int64_t x) {
-  const std::int64_t d = c.kernel.dilation_h, end = c.rows;
-  // A source row that meets all rows of taps, counted from the first: [(ny - 1) * d, rows).
-  const std::int64_t shared = (ny - 1) * d < end ? (ny - 1) * d : end;
-  for (std::int64_t row = shared; row < end; row += rows_per_sum)
-    gradient_tile<T, Arch, channel_lanes, ny, nx>(
-        c, y, x, row, row + rows_per_sum < end ? row + rows_per_sum : end);
-  if constexpr (ny > 1) {
-    // The others, for each row of taps alone: before and after the shared rows.
-    for (std::int64_t j = 0; j < ny; ++j) {
-      const std::int64_t begin = shared - j * d < 0 ? 0 : shared - j * d;
-      const std::int64_t after = end - j * d < begin ? begin : end - j * d;
-      for (std::int64_t row = 0; row < begin; row += rows_per_sum)
-        gradient_tile<T, Arch, channel_lanes, 1, nx>(
-            c, y + j, x, row, row + rows_per_sum < begin ? row + rows_per_sum : begin);
-      for (std::int64_t row = after; row < end; row += rows_per_sum)
-        gradient_tile<T, Arch, channel_lanes, 1, nx>(
-            c, y + j, x, row, row + rows_per_sum < end ? row + rows_per_sum : end);
-    }
-  }
-}
-
-template <class T, class Arch, bool channel_lanes, int ny>
-void gradient_row(const CorrelationGradient<T>& c, std::int64_t y) {
-  std::int64_t x = 0;
-  for (; c.kernel.columns - x >= 4 && c.kernel.columns - x != 5; x += 4)
-    gradient_taps<T, Arch, channel_lanes, ny, 4>(c, y, x);
-  for (; c.kernel.columns - x >= 3; x += 3) gradient_taps<T, Arch, channel_lanes, ny, 3>(c, y, x);
-  if (c.kernel.columns - x == 2) gradient_taps<T, Arch, channel_lanes, ny, 2>(c, y, x);
-  if (c.kernel.columns - x == 1) gradient_taps<T, Arch, channel_lanes, ny, 1>(c, y, x);
-}
-
-}  // namespace correlation_detail
-
-/// sum += gradient of the weights over one block.
-template <class T, class Arch, bool channel_lanes>
-void correlate_gradient(const CorrelationGradient<T>& c) {
-  using namespace correlation_detail;
-  constexpr int most = simd::registers<Arch> >= 32 ? 4 : 2;
-  std::int64_t y = 0;
-  if constexpr (most == 4) {
-    for (; c.kernel.rows - y >= 4 && c.kernel.rows - y != 5; y += 4)
-      gradient_row<T, Arch, channel_lanes, 4>(c, y);
-    for (; c.kernel.rows - y >= 3; y += 3) gradient_row<T, Arch, channel_lanes, 3>(c, y);
-  }
-  for (; c.kernel.rows - y >= 2; y += 2) gradient_row<T, Arch, channel_lanes, 2>(c, y);
-  if (c.kernel.rows - y == 1) gradient_row<T, Arch, channel_lanes, 1>(c, y);
-}
-
-/// sum += sum of the gradient over one block: the gradient of a bias.
-template <class T, class Arch, bool channel_lanes>
-void add_up(const T* grad, std::int64_t grad_row, std::int64_t rows, std::int64_t columns,
-            double* sum) {
-  using Pack = simd::Pack<T, Arch>;
-  const std::int64_t total = columns * (channel_lanes ? Pack::width : 1);
-  for (std::int64_t r = 0; r < rows; ++r, grad += grad_row) {
-    Pack row = Pack::zero();
-    for (std::int64_t at = 0; at < total; at += Pack::width) row = row + Pack::load(grad + at);
-    if constexpr (channel_lanes) {
-      T lanes[Pack::width];
-      row.store(lanes);
-      for (std::int64_t l = 0; l < Pack::width; ++l) sum[l] += static_cast<double>(lanes[l]);
-    } else {
-      *sum += static_cast<double>(row.sum());
-    }
   }
 }
 

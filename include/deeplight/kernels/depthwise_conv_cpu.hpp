@@ -12,7 +12,9 @@
 #include "deeplight/core/parallel.hpp"
 #include "deeplight/kernels/by_type.hpp"
 #include "deeplight/kernels/correlation_cpu.hpp"
+#include "deeplight/kernels/correlation_gradient_cpu.hpp"
 #include "deeplight/kernels/image_view.hpp"
+#include "deeplight/kernels/workspace.hpp"
 
 namespace deeplight::kernels {
 

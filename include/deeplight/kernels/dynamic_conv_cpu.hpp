@@ -12,6 +12,8 @@
 #include "deeplight/core/parallel.hpp"
 #include "deeplight/kernels/by_type.hpp"
 #include "deeplight/kernels/correlation_cpu.hpp"
+#include "deeplight/kernels/correlation_gradient_cpu.hpp"
+#include "deeplight/kernels/workspace.hpp"
 
 namespace deeplight::kernels {
 

@@ -12,6 +12,7 @@
 
 #include <cstdint>
 
+#include "deeplight/kernels/correlation_gradient_cpu.hpp"
 #include "deeplight/kernels/depthwise_conv_cpu.hpp"
 #include "deeplight/kernels/large_selective_kernel_cpu.hpp"
 

@@ -14,6 +14,7 @@
 #include "deeplight/kernels/by_type.hpp"
 #include "deeplight/kernels/correlation_cpu.hpp"
 #include "deeplight/kernels/gemm_cpu.hpp"
+#include "deeplight/kernels/workspace.hpp"
 
 namespace deeplight::kernels {
 

@@ -4,6 +4,7 @@
 #include <cstdint>
 
 #include "deeplight/kernels/large_selective_kernel_backward_cpu.hpp"
+#include "deeplight/kernels/workspace.hpp"
 
 namespace deeplight::kernels {
 inline namespace DEEPLIGHT_SIMD_TAG {
