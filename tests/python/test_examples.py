@@ -29,6 +29,11 @@ def test_operator():
     assert run("operator").split() == ["1", "0"]
 
 
+def test_skeleton_operator():
+    error, ratio = (float(line.split()[-1]) for line in run("skeleton_operator").splitlines())
+    assert error <= 1e-14 and ratio > 0
+
+
 def test_train():
     first, last = (float(part) for part in run("train").split()[1::2])
     assert last < 0.9 * first
