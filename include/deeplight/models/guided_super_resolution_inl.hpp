@@ -10,6 +10,7 @@
 #include "deeplight/core/nearest_name.hpp"
 #include "deeplight/models/guided_super_resolution.hpp"
 #include "deeplight/nn/checkpoint.hpp"
+#include "deeplight/nn/memory_layout.hpp"
 
 namespace deeplight {
 
@@ -124,10 +125,11 @@ GuidedSuperResolutionImpl<Align, Fuse, Refine>::fuse_inputs(const at::Tensor& lo
                                                             const ImageStatistics* statistics) {
   check_inputs(low_resolution, guides, options_.guides, options_.without, options_.scale);
   Fused fused;
-  fused.low_resolution = pad(low_resolution, 1);
+  fused.low_resolution = nn::in_fast_layout(pad(low_resolution, 1));
   std::vector<at::Tensor> coarse;
   for (std::size_t i = 0; i < present_guides_.size(); ++i) {
-    fused.raw_guides.push_back(pad(guides.at(present_guides_[i].name), options_.scale));
+    fused.raw_guides.push_back(
+        nn::in_fast_layout(pad(guides.at(present_guides_[i].name), options_.scale)));
     fused.guide_levels.push_back(nn::checkpoint_part(downsamplings_[i], fused.raw_guides.back()));
     coarse.push_back(fused.guide_levels.back().back());
   }

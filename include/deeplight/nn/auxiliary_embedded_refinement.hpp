@@ -46,6 +46,8 @@ class AuxiliaryEmbeddedRefinement : public torch::nn::Module {
   struct Step {
     torch::nn::Conv2d expand{nullptr}, head{nullptr}, gate0{nullptr}, gate1{nullptr};
   };
+  // ReLU of the 1x1 convolution of 4*width channels, with PixelShuffle 2: [B, width, 2h, 2w]
+  static at::Tensor expanded(torch::nn::Conv2dImpl& layer, const at::Tensor& features);
   // {features, low resolution, guides where gated} -> {features unless last, prediction if any}
   static Tensors run_step(Step step, const Options& options, bool last, const Tensors& inputs);
 

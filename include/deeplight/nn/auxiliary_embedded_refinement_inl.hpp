@@ -3,10 +3,12 @@
 
 #include <ATen/Functions.h>
 #include <ATen/TensorOperators.h>
+#include <ATen/core/grad_mode.h>
 
 #include <string>
 
 #include "deeplight/core/errors.hpp"
+#include "deeplight/functional/projection_conv.hpp"
 #include "deeplight/nn/auxiliary_embedded_refinement.hpp"
 #include "deeplight/nn/convolution.hpp"
 
@@ -48,10 +50,21 @@ DEEPLIGHT_INLINE AuxiliaryEmbeddedRefinement::AuxiliaryEmbeddedRefinement(const 
   }
 }
 
+DEEPLIGHT_INLINE at::Tensor AuxiliaryEmbeddedRefinement::expanded(torch::nn::Conv2dImpl& layer,
+                                                                  const at::Tensor& features) {
+  functional::ProjectionTail tail;
+  // Within the pass that writes the result; for a gradient it would have to keep its sums.
+  const bool fused = !at::GradMode::is_enabled();
+  if (fused) tail.slope = at::zeros({layer.weight.size(0) / 4}, layer.weight.options());
+  const auto result =
+      functional::pixel_shuffle_conv1x1(features, layer.weight, layer.bias, 2, tail);
+  return fused ? result : at::relu(result);
+}
+
 DEEPLIGHT_INLINE Tensors AuxiliaryEmbeddedRefinement::run_step(Step step, const Options& options,
                                                                bool last, const Tensors& inputs) {
   const at::Tensor& low_resolution = inputs[1];
-  at::Tensor features = at::relu(at::pixel_shuffle(step.expand->forward(inputs[0]), 2));
+  at::Tensor features = expanded(*step.expand, inputs[0]);
   if (options.guide_gate) {
     const auto hidden = at::relu(step.gate0->forward(inputs[2]));
     features = features * (1 + step.gate1->forward(hidden));
