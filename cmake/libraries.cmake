@@ -71,5 +71,6 @@ if(NOT DEEPLIGHT_ASAN)
     set_target_properties(deeplight_raster_compiled PROPERTIES EXPORT_NAME raster_compiled)
     target_link_libraries(deeplight_raster_compiled PUBLIC deeplight_compiled deeplight_raster
       PRIVATE deeplight_warnings)
+    target_precompile_headers(deeplight_raster_compiled REUSE_FROM deeplight_compiled)
   endif()
 endif()

@@ -28,6 +28,7 @@ if(DEEPLIGHT_RASTER)
   add_library(deeplight_raster_bindings OBJECT ${_raster_bindings})
   target_link_libraries(deeplight_raster_bindings PUBLIC deeplight_raster_compiled Python3::Module
     LibTorch::Python PRIVATE deeplight_warnings)
+  target_precompile_headers(deeplight_raster_bindings REUSE_FROM deeplight_bindings)
   target_link_libraries(_native PRIVATE deeplight_raster_bindings)
   target_compile_definitions(_native PRIVATE DEEPLIGHT_RASTER)
 

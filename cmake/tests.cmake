@@ -13,6 +13,7 @@ function(deeplight_add_tests target)
   target_include_directories(${target} PRIVATE ${PROJECT_SOURCE_DIR}/tests/cpp)
   target_compile_definitions(${target} PRIVATE
     DEEPLIGHT_TEST_DATA="${PROJECT_SOURCE_DIR}/tests/data")
+  target_compile_options(${target} PRIVATE -O1)  # what they test is compiled for speed already
   target_link_libraries(${target} PRIVATE ${_arg_LIBRARIES} deeplight_warnings)
   add_test(NAME ${target} COMMAND ${target})
 endfunction()
