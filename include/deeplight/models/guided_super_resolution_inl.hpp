@@ -9,6 +9,7 @@
 
 #include "deeplight/core/nearest_name.hpp"
 #include "deeplight/models/guided_super_resolution.hpp"
+#include "deeplight/models/part_checks.hpp"
 #include "deeplight/nn/checkpoint.hpp"
 #include "deeplight/nn/memory_layout.hpp"
 
@@ -150,9 +151,7 @@ Output GuidedSuperResolutionImpl<Align, Fuse, Refine>::refine_part(const Fused& 
   const std::int64_t height = fused.features.size(2);
   // Cropped before they are put side by side: at full size, guides are the largest tensors of all.
   const auto cut = [&](const at::Tensor& image) {
-    const std::int64_t factor = image.size(2) / height;
-    return image.narrow(2, factor * part.row, factor * part.rows)
-        .narrow(3, factor * part.column, factor * part.columns);
+    return cut_part(image, part, image.size(2) / height);
   };
   nn::RefinementInputs inputs{.low_resolution = cut(fused.low_resolution), .guide_pyramid = {}};
   const auto add_level = [&](const auto& of_guide) {
@@ -191,21 +190,16 @@ template <nn::AlignmentModule Align, nn::FusionModule Fuse, nn::RefinementModule
 at::Tensor GuidedSuperResolutionImpl<Align, Fuse, Refine>::forward_part(
     const at::Tensor& low_resolution, const GuideTensors& guides, const Part& part,
     const ImageStatistics* statistics) {
-  require(part.row >= 0 && part.column >= 0 && part.rows >= 1 && part.columns >= 1 &&
-              part.row + part.rows <= low_resolution.size(2) &&
-              part.column + part.columns <= low_resolution.size(3),
-          "part ", part.rows, "x", part.columns, " at (", part.row, ", ", part.column,
-          ") lies outside the low resolution ", low_resolution.sizes());
+  check_part(part, low_resolution);
   const Fused fused = fuse_inputs(low_resolution, guides, statistics);
   const auto reach = static_cast<std::int64_t>(std::ceil(refine_->margin())) + 1;
   const std::int64_t top = std::max<std::int64_t>(part.row - reach, 0);
   const std::int64_t left = std::max<std::int64_t>(part.column - reach, 0);
   const std::int64_t bottom = std::min(part.row + part.rows + reach, fused.features.size(2));
   const std::int64_t right = std::min(part.column + part.columns + reach, fused.features.size(3));
-  const std::int64_t scale = options_.scale;
-  return refine_part(fused, {top, left, bottom - top, right - left})
-      .image.narrow(2, scale * (part.row - top), scale * part.rows)
-      .narrow(3, scale * (part.column - left), scale * part.columns);
+  const Part inside{part.row - top, part.column - left, part.rows, part.columns};
+  return cut_part(refine_part(fused, {top, left, bottom - top, right - left}).image, inside,
+                  options_.scale);
 }
 
 }  // namespace deeplight

@@ -11,6 +11,7 @@
 #include "deeplight/core/errors.hpp"
 #include "deeplight/models/guide_checks.hpp"
 #include "deeplight/models/mocolsk_net.hpp"
+#include "deeplight/models/part_checks.hpp"
 #include "deeplight/nn/checkpoint.hpp"
 #include "deeplight/nn/convolution.hpp"
 
@@ -33,10 +34,11 @@ inline at::Tensor rectified(at::Tensor features) {
   return at::leaky_relu_(features, 0.2);
 }
 
-/// Window of a tensor that holds `factor` pixels for each low-resolution pixel along a side.
-inline at::Tensor cut_part(const at::Tensor& image, const Part& part, std::int64_t factor) {
-  return image.narrow(2, factor * part.row, factor * part.rows)
-      .narrow(3, factor * part.column, factor * part.columns);
+/// Every part keeps the layout that it is given. On the CPU convolutions are fastest channels-last,
+/// the gradients of their weights as planes.
+inline at::MemoryFormat fastest_layout(const at::Tensor& image) {
+  if (!image.is_cpu()) return image.suggest_memory_format();
+  return at::GradMode::is_enabled() ? at::MemoryFormat::Contiguous : at::MemoryFormat::ChannelsLast;
 }
 
 }  // namespace detail
@@ -116,9 +118,7 @@ DEEPLIGHT_INLINE MoCoLSKNetImpl::State MoCoLSKNetImpl::begin(const at::Tensor& l
     state.low_resolution = (low_resolution - options_.input_mean) / options_.input_std;
   state.window = {.rows = low_resolution.size(2), .columns = low_resolution.size(3)};
   const auto guide = bands.size() == 1 ? bands.front() : at::cat(bands, 1);
-  // The layout in which convolutions on the CPU are fastest; every part keeps it.
-  const auto layout = low_resolution.is_cpu() ? at::MemoryFormat::ChannelsLast
-                                              : low_resolution.suggest_memory_format();
+  const auto layout = detail::fastest_layout(low_resolution);
   state.main = detail::rectified(main_stem_->forward(state.low_resolution)).contiguous(layout);
   state.guide = detail::rectified(guide_stem_->forward(guide)).contiguous(layout);
   return state;
@@ -220,9 +220,9 @@ DEEPLIGHT_INLINE void MoCoLSKNetImpl::crop(State& state, const Part& part,
   kept.columns =
       std::min(part.column + part.columns + margin, window.column + window.columns) - kept.column;
   const Part inside{kept.row - window.row, kept.column - window.column, kept.rows, kept.columns};
-  state.main = detail::cut_part(state.main, inside, 1);
-  state.guide = detail::cut_part(state.guide, inside, options_.scale);
-  state.low_resolution = detail::cut_part(state.low_resolution, inside, 1);
+  state.main = cut_part(state.main, inside, 1);
+  state.guide = cut_part(state.guide, inside, options_.scale);
+  state.low_resolution = cut_part(state.low_resolution, inside, 1);
   state.window = kept;
 }
 
@@ -230,11 +230,7 @@ DEEPLIGHT_INLINE at::Tensor MoCoLSKNetImpl::forward_part(const at::Tensor& low_r
                                                          const GuideTensors& guides,
                                                          const Part& part,
                                                          const ImageStatistics* statistics) {
-  require(part.row >= 0 && part.column >= 0 && part.rows >= 1 && part.columns >= 1 &&
-              part.row + part.rows <= low_resolution.size(2) &&
-              part.column + part.columns <= low_resolution.size(3),
-          "part ", part.rows, "x", part.columns, " at (", part.row, ", ", part.column,
-          ") lies outside the low resolution ", low_resolution.sizes());
+  check_part(part, low_resolution);
   if (statistics == nullptr || statistics->pooled.empty())
     return Network::forward_part(low_resolution, guides, part, statistics);
   const auto scope = nn::PooledScope::replaying(statistics->pooled);
@@ -246,7 +242,7 @@ DEEPLIGHT_INLINE at::Tensor MoCoLSKNetImpl::forward_part(const at::Tensor& low_r
   }
   const Part inside{part.row - state.window.row, part.column - state.window.column, part.rows,
                     part.columns};
-  return detail::cut_part(reconstruct(state, scope), inside, options_.scale);
+  return cut_part(reconstruct(state, scope), inside, options_.scale);
 }
 
 }  // namespace deeplight

@@ -47,7 +47,9 @@ DEEPLIGHT_INLINE at::Tensor MoCoLSKBridgeImpl::forward(const at::Tensor& main,
   at::Tensor fused = guide;
   if (core_) fused = core_->forward(fine, guide, scope.of("core"));
   if (comparison_) fused = comparison_->forward(fine, guide, scope.of("core"));
-  return down_(at::cat({fine, fused}, 1));
+  // The fused map may be in the other layout, and would bring all that follows into it; on the
+  // coarse grid a change back is cheap.
+  return down_(at::cat({fine, fused}, 1)).contiguous(main.suggest_memory_format());
 }
 
 DEEPLIGHT_INLINE Reach MoCoLSKBridgeImpl::reach(const Reach& main, const Reach& guide) const {

@@ -37,8 +37,12 @@ DEEPLIGHT_INLINE at::Tensor selective_kernel(DepthwiseCascadeImpl& cascade,
     weights.selection = masks->weight;
     weights.selection_bias = masks->bias;
   }
+  // On the CPU the kernels read planes: changed here, the maps are changed once, not again in the
+  // backward pass.
+  const bool planes = features.is_cpu();
   return functional::large_selective_kernel(
-      features, multiplier, weights,
+      planes ? features.contiguous() : features, planes ? multiplier.contiguous() : multiplier,
+      weights,
       {.first_dilation = DepthwiseCascadeImpl::dilation_of(depthwise[0]),
        .second_dilation = DepthwiseCascadeImpl::dilation_of(depthwise[1])});
 }
