@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from deeplight import _native
-from deeplight.downscaling import COLUMNS, baseline_candidates, lines, score
-from deeplight.training import load_config, load_data
+from deeplight.downscaling import COLUMNS, baseline_candidates, lines, prepared_alike, score
+from deeplight.training import load_config, load_data, train
 
 ROOT = Path(__file__).parents[2]
 CONFIG = ROOT / "configs/landsat5_lst_x4.toml"
@@ -146,6 +146,45 @@ def test_the_script_prints_the_table(scene, tmp_path):
     rows = json.loads(done.stdout)
     assert [*rows][:2] == ["bilinear", "bicubic"]
     assert set(rows["TsHARP"]["values"]) == set(COLUMNS)
+
+
+def score_rows(config, *arguments):
+    command = [sys.executable, "scripts/score_lst.py", str(config), "--json", *map(str, arguments)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    return done.stderr if done.returncode else json.loads(done.stdout)
+
+
+def test_the_script_scores_trained_weights(scene, tmp_path):
+    config = tmp_path / "crop.toml"
+    config.write_text(
+        f'base = "{CONFIG}"\n[data]\nroot = "{scene}"\n[split]\n'
+        "train = [{ rows = [0, 4], columns = [0, 7] }]\n"
+        "validation = [{ rows = [0, 4], columns = [9, 11] }]\ntest = [{ rows = [6, 11] }]\n"
+        "[patches]\npatch = 4\n[model.options]\nwidth = 4\n"
+        "[run]\nsteps = 2\nvalidate_every = 1\n"
+    )
+    runs = [
+        train(load_config(config, {"run.seed": seed}), tmp_path / str(seed), threads=1)
+        for seed in (0, 1)
+    ]
+    rows = score_rows(config, "--weights", *runs)
+    first, second = rows["landsat5-lst-x4 (0)"]["values"], rows["landsat5-lst-x4 (1)"]["values"]
+    assert first["rmse"] != second["rmse"]
+    # Block means are kept: no candidate that keeps them has a bias.
+    assert abs(first["bias"]) < 1e-4
+    assert rows["mean of the networks"]["values"]["rmse"] <= max(first["rmse"], second["rmse"])
+
+    elsewhere = ("--set", "split.train=[{rows=[0,4],columns=[1,6]}]", "--weights", runs[0])
+    assert "was trained on data that were prepared otherwise" in score_rows(config, *elsewhere)
+
+
+def test_a_card_states_more_than_the_data_but_nothing_else():
+    data = {"guides": [{"name": "dem", "mean": [1.0, 2.0]}], "units": "K"}
+    card = {"guides": [{"name": "dem", "mean": [1.0, 2.0], "spread": []}], "units": "K", "x": 1}
+    assert prepared_alike(card, data)
+    assert not prepared_alike(data, card)
+    for change in ({"units": "C"}, {"guides": []}, {"guides": [{"name": "dem", "mean": [1.0]}]}):
+        assert not prepared_alike({**card, **change}, data)
 
 
 def celsius(folder, **options):
