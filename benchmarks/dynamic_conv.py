@@ -35,7 +35,10 @@ def rows(rounds: int) -> list[Row]:
         torch.set_num_threads(threads)
         with torch.no_grad():
             measured = compare(*contenders, rounds)
-        result.append(Row("dynamic_conv2d forward", shape, threads, "PyTorch eager", *measured))
+        row = Row("dynamic_conv2d forward", shape, threads, "PyTorch eager", *measured)
+        macs = 9.0 * CHANNELS * x.numel()
+        result.append(row.against_roofline(macs, 2.0 * x.nbytes))
         measured = compare(*steps, rounds)
-        result.append(Row("dynamic_conv2d step", shape, threads, "PyTorch eager", *measured))
+        row = Row("dynamic_conv2d step", shape, threads, "PyTorch eager", *measured)
+        result.append(row.against_roofline(3 * macs, 5.0 * x.nbytes))
     return result

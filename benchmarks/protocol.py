@@ -2,6 +2,11 @@
 
 Three warm-ups, then rounds in random order; each round runs every contender once. The figure is
 the median over rounds of rival time / own time, with a bootstrap 95 % interval.
+
+The roofline of a row is the time below which this machine cannot be: its multiply-adds at the speed
+of a loop of multiply-adds alone, or its bytes (arguments read and result written once) at the speed
+of a loop that only reads as many, whichever is longer. What the first touch of fresh memory costs
+is not part of it.
 """
 
 from __future__ import annotations
@@ -9,8 +14,10 @@ from __future__ import annotations
 import random
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+
+import torch
 
 
 @dataclass
@@ -26,7 +33,24 @@ class Row:
     ratio: float
     low: float
     high: float
-    peak: float | None = None  # share of the machine's multiply-adds, where that is the bound
+    peak: float | None = None  # own share of the roofline
+    bound: str = "FMA"  # what the roofline is made of: "FMA" or "memory"
+    note: str = ""
+
+    @property
+    def at_most(self) -> float | None:
+        """The ratio that a run at the roofline would have against this rival."""
+        return self.ratio / self.peak if self.peak else None
+
+    def against_roofline(self, macs: float, bytes_: float = 0.0) -> Row:
+        """Sets the share of the roofline of so many multiply-adds and bytes; returns the row."""
+        seconds = {"FMA": macs / torch.ops.deeplight.fma_peak(self.threads)}
+        if bytes_:
+            each = int(min(max(bytes_ / self.threads, 2**14), 2**28))
+            seconds["memory"] = bytes_ / torch.ops.deeplight.cache_peak(self.threads, each)
+        self.bound = max(seconds, key=seconds.__getitem__)
+        self.peak = seconds[self.bound] / (self.own_ms * 1e-3)
+        return self
 
 
 def _seconds(run: Callable[[], object]) -> float:
@@ -61,3 +85,13 @@ def compare(
     low, high = _interval(ratios, generator)
     own_ms, rival_ms = (1e3 * statistics.median(times[name]) for name in ("own", "rival"))
     return own_ms, rival_ms, statistics.median(ratios), low, high
+
+
+def fastest(contenders: Mapping[str, Callable[[], object]]) -> str:
+    """The fastest of a few runs: the rival that the rounds are spent on."""
+    names = list(contenders)
+    best = names[0]
+    for name in names[1:]:
+        if compare(contenders[best], contenders[name], 2)[2] < 1:
+            best = name
+    return best

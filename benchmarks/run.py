@@ -1,5 +1,8 @@
 """Runs every benchmark and prints one table; `--json` writes the results with the machine.
 
+"of roofline" is the own share of what the machine could do at best, "at most" the ratio that a run
+at the roofline would have against the same rival: a bar beyond it is beyond the machine.
+
 Usage: ./dev bench [--rounds N] [--json FILE] [NAME ...]
 """
 
@@ -23,6 +26,7 @@ NAMES = (
     "large_selective_kernel",
     "mocolsk_net",
     "networks",
+    "projection_conv",
     "tiled_prediction",
     "window_metrics",
 )
@@ -60,17 +64,22 @@ def main() -> None:
     for name in arguments.names:
         rows += importlib.import_module(name).rows(arguments.rounds)
     table = Table(
-        "item", "shape", "threads", "rival", "own ms", "rival ms", "ratio", "95 %", "of peak"
-    )
+        "item", "shape", "threads", "rival", "own ms", "rival ms", "ratio", "95 %", "of roofline",
+        "at most", "note",
+    )  # fmt: skip
     for row in rows:
         table.add_row(
             row.item, row.shape, str(row.threads), row.rival, f"{row.own_ms:.2f}",
             f"{row.rival_ms:.2f}", f"{row.ratio:.2f}", f"{row.low:.2f}-{row.high:.2f}",
-            "" if row.peak is None else f"{row.peak:.0%}",
+            "" if row.peak is None else f"{row.peak:.0%} {row.bound}",
+            "" if row.at_most is None else f"{row.at_most:.1f}", row.note,
         )  # fmt: skip
     Console().print(table)
     if arguments.json:
-        result = {"machine": _machine(), "rows": [dataclasses.asdict(row) for row in rows]}
+        result = {
+            "machine": _machine(),
+            "rows": [dataclasses.asdict(row) | {"at_most": row.at_most} for row in rows],
+        }
         arguments.json.write_text(json.dumps(result, indent=2) + "\n")
 
 

@@ -1,5 +1,5 @@
-// torch.ops.deeplight.simd_level, set_simd_level, fma_peak: which instruction set the CPU kernels
-// use, and what it could do at best.
+// torch.ops.deeplight.simd_level, set_simd_level, fma_peak, cache_peak: which instruction set the
+// CPU kernels use, and what it could do at best.
 #include <torch/library.h>
 
 #include <algorithm>
@@ -84,6 +84,30 @@ double fma_peak(std::int64_t threads) {
   return best;
 }
 
+/// Bytes per second that `threads` threads read again and again, each from `bytes` of its own.
+double cache_peak(std::int64_t threads, std::int64_t bytes) {
+  const auto& table = fma_peak_table();
+  const std::int64_t step = table.read_multiple;
+  const std::int64_t count = bytes / static_cast<std::int64_t>(sizeof(float)) / step * step;
+  require(threads >= 1, "cache_peak: threads must be at least 1, got ", threads);
+  require(count > 0 && bytes <= (std::int64_t{1} << 30), "cache_peak: bytes must be in [", 4 * step,
+          ", 2^30], got ", bytes);
+  const std::int64_t rounds = std::max<std::int64_t>(1, (std::int64_t{1} << 28) / bytes);
+  std::vector<float> sinks(threads);
+  const std::vector<float> data(threads * count, 1.0F);
+  double best = 0;
+  for (int attempt = 0; attempt < 10; ++attempt) {
+    const auto start = std::chrono::steady_clock::now();
+    functional::torch_parallel_for(0, threads, 1, [&](std::int64_t begin, std::int64_t end) {
+      for (std::int64_t i = begin; i < end; ++i)
+        sinks[i] = table.read(data.data() + i * count, count, rounds);
+    });
+    const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - start;
+    best = std::max(best, double(threads * rounds * count * 4) / seconds.count());
+  }
+  return best;
+}
+
 }  // namespace
 
 SimdLevel simd_level() {
@@ -95,5 +119,6 @@ SimdLevel simd_level() {
 TORCH_LIBRARY_FRAGMENT(deeplight, library) {
   library.def("simd_level() -> str", &deeplight::ops::name_of_level);
   library.def("fma_peak(int threads) -> float", &deeplight::ops::fma_peak);
+  library.def("cache_peak(int threads, int bytes) -> float", &deeplight::ops::cache_peak);
   library.def("set_simd_level(str name) -> ()", &deeplight::ops::set_level);
 }
