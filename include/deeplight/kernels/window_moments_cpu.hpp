@@ -118,8 +118,9 @@ class MomentScan {
         first_(first),
         columns_(columns),
         pixels_(columns + window.size - 1),
+        doubled_(window.taps.empty() && window.size == 8),
         raw_(static_cast<std::size_t>(channels * pixels_)),
-        ring_(static_cast<std::size_t>(window.size * channels * columns)),
+        ring_(static_cast<std::size_t>((doubled_ ? 7 : window.size) * channels * columns)),
         out_(static_cast<std::size_t>(channels * columns)),
         rows_(static_cast<std::size_t>(window.size)) {}
 
@@ -136,7 +137,12 @@ class MomentScan {
       product[j] = a[j] * b[j];
     }
     for (std::int64_t c = 0; c < channels; ++c) {
-      for (std::int64_t k = 0; k < window_.size; ++k) rows_[k] = raw_.data() + c * pixels_ + k;
+      double* line = raw_.data() + c * pixels_;
+      if (doubled_) {
+        double_up(line, c);
+        continue;
+      }
+      for (std::int64_t k = 0; k < window_.size; ++k) rows_[k] = line + k;
       combine(slot(pushed_ % window_.size, c));
     }
     ++pushed_;
@@ -146,7 +152,7 @@ class MomentScan {
 
   /// Moments of the windows whose last row was pushed last.
   MomentRow windows() {
-    for (std::int64_t c = 0; c < channels; ++c) {
+    for (std::int64_t c = 0; c < channels && !doubled_; ++c) {
       for (std::int64_t k = 0; k < window_.size; ++k) {
         rows_[k] = slot((pushed_ + k) % window_.size, c);
       }
@@ -172,8 +178,30 @@ class MomentScan {
     }
   }
 
+  // The tree of 8 shares its branches between neighbours: sums of 2, of 4 and of 8, each from two
+  // of the one before. Kept are the last row, the last two sums of 2 rows and the last four of 4.
+  void double_up(double* line, std::int64_t channel) {
+    for (std::int64_t j = 0; j < pixels_ - 1; ++j) line[j] += line[j + 1];
+    for (std::int64_t j = 0; j < pixels_ - 3; ++j) line[j] += line[j + 2];
+    const double* __restrict sums = line;
+    double* __restrict last = slot(0, channel);
+    double* __restrict pairs = slot(1 + pushed_ % 2, channel);
+    double* __restrict fours = slot(3 + pushed_ % 4, channel);
+    double* __restrict out = out_.data() + channel * columns_;
+    for (std::int64_t j = 0; j < columns_; ++j) {
+      const double one = sums[j] + sums[j + 4];
+      const double two = last[j] + one;
+      const double four = pairs[j] + two;
+      out[j] = (fours[j] + four) * (1.0 / 64.0);
+      last[j] = one;
+      pairs[j] = two;
+      fours[j] = four;
+    }
+  }
+
   const MomentWindow& window_;
   std::int64_t first_, columns_, pixels_;
+  bool doubled_;
   std::int64_t pushed_ = 0;
   std::vector<double> raw_, ring_, out_;
   std::vector<const double*> rows_;

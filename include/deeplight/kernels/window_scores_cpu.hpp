@@ -196,7 +196,7 @@ void score_strip(const WindowJob& job, const MomentWindow& window, const Score& 
 template <class Score, class Parallel>
 void score_windows(const std::vector<WindowJob>& jobs, const MomentWindow& window,
                    const Score& score, const Parallel& parallel) {
-  constexpr std::int64_t band_rows = 128, strip_columns = 256;
+  constexpr std::int64_t band_rows = 128, strip_columns = 2048;
   if (jobs.empty()) return;
   const std::int64_t high = jobs[0].x.height() - window.size + 1;
   const std::int64_t wide = jobs[0].x.width() - window.size + 1;
