@@ -7,7 +7,7 @@
 //
 //   ssim(prediction, target, data_range, options="{}", mask=None, where=None, reduction="mean")
 //   uiqi(prediction, target, options="{}", mask=None, where=None, reduction="mean")
-//   ms_ssim(prediction, target, data_range, options="{}", mask=None, reduction="mean")
+//   ms_ssim(prediction, target, data_range, options="{}", mask=None, where=None, reduction="mean")
 //   gradient_error(prediction, target, options="{}", mask=None, where=None, reduction="mean")
 //   piqe(image, options="{}", mask=None, where=None, reduction="mean")
 //   entropy(image, data_range, options="{}", mask=None, reduction="mean")
@@ -159,7 +159,8 @@ void def_more_accumulators(py::module_& module) {
            py::arg("data_range"), py::arg("options") = "{}")
       .def_property_readonly("count", &MsSsimAccumulator::count)
       .def("update", &MsSsimAccumulator::update, py::arg("prediction"), py::arg("target"),
-           py::arg("mask") = py::none(), py::call_guard<py::gil_scoped_release>())
+           py::arg("mask") = py::none(), py::arg("where") = py::none(),
+           py::call_guard<py::gil_scoped_release>())
       .def("merge", &MsSsimAccumulator::merge, py::arg("other"))
       .def("compute", &MsSsimAccumulator::compute)
       .def("state", &MsSsimAccumulator::state)
@@ -196,15 +197,14 @@ void bind_metrics_windowed(py::module_& module) {
   scores.def(
       "ms_ssim",
       [](const at::Tensor& prediction, const at::Tensor& target, std::optional<double> data_range,
-         const std::string& json, const Optional& mask, const std::string& reduction) {
-        auto options = parse_options<metrics::MsSsimOptions>(json);
+         const std::string& json, const Optional& mask, const Optional& where,
+         const std::string& reduction) {
+        auto options = windowed_options<metrics::MsSsimOptions>(json, mask, where, reduction);
         options.data_range = data_range;
-        options.mask = mask;
-        options.reduction = enum_from_string<metrics::Reduction>(reduction);
         return metrics::ms_ssim(prediction, target, options);
       },
       py::arg("prediction"), py::arg("target"), py::arg("data_range"), py::arg("options") = "{}",
-      py::arg("mask") = py::none(), py::arg("reduction") = "mean",
+      py::arg("mask") = py::none(), py::arg("where") = py::none(), py::arg("reduction") = "mean",
       py::call_guard<py::gil_scoped_release>());
   scores.def(
       "gradient_error",

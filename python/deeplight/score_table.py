@@ -117,16 +117,29 @@ def _image_sam(lit: bool = False) -> Callable[[Pair], Any]:
     return compute
 
 
-def _ergas(pair: Pair) -> Any:
-    if pair.scale is None:
-        return math.nan
-    return metrics.ergas(pair.prediction, pair.truth, ratio=1 / pair.scale, mask=pair.valid)
+def _ergas(lit: bool = False) -> Callable[[Pair], Any]:
+    def compute(pair: Pair) -> Any:
+        if pair.scale is None:
+            return math.nan
+        mask = pair.valid_lit if lit else pair.valid
+        return metrics.ergas(pair.prediction, pair.truth, ratio=1 / pair.scale, mask=mask)
+
+    return compute
 
 
-def _ms_ssim(pair: Pair) -> Any:
-    if min(pair.truth.shape[-2:]) < 176:
-        return math.nan
-    return metrics.ms_ssim(pair.prediction, pair.truth, data_range=pair.data_range, mask=pair.valid)
+def _ms_ssim(lit: bool = False) -> Callable[[Pair], Any]:
+    def compute(pair: Pair) -> Any:
+        if min(pair.truth.shape[-2:]) < 176:
+            return math.nan
+        return metrics.ms_ssim(
+            pair.prediction,
+            pair.truth,
+            data_range=pair.data_range,
+            mask=pair.valid,
+            where=pair.lit if lit else None,
+        )
+
+    return compute
 
 
 def _gradient(lit: bool = False) -> Callable[[Pair], Any]:
@@ -137,10 +150,16 @@ def _gradient(lit: bool = False) -> Callable[[Pair], Any]:
     return compute
 
 
-def _spectral(pair: Pair) -> Any:
-    if min(pair.truth.shape[-2:]) < 64:
-        return math.nan
-    return metrics.spectral_error(pair.prediction, pair.truth, mask=pair.valid, statistic="log")
+def _spectral(lit: bool = False) -> Callable[[Pair], Any]:
+    def compute(pair: Pair) -> Any:
+        if min(pair.truth.shape[-2:]) < 64:
+            return math.nan
+        where = pair.lit if lit else None
+        return metrics.spectral_error(
+            pair.prediction, pair.truth, mask=pair.valid, where=where, statistic="log"
+        )
+
+    return compute
 
 
 def _piqe(lit: bool = False) -> Callable[[Pair], Any]:
@@ -157,8 +176,12 @@ def _piqe(lit: bool = False) -> Callable[[Pair], Any]:
     return compute
 
 
-def _entropy(pair: Pair) -> Any:
-    return metrics.entropy(pair.prediction, data_range=pair.data_range, mask=pair.valid)
+def _entropy(lit: bool = False) -> Callable[[Pair], Any]:
+    def compute(pair: Pair) -> Any:
+        mask = pair.valid_lit if lit else pair.valid
+        return metrics.entropy(pair.prediction, data_range=pair.data_range, mask=mask)
+
+    return compute
 
 
 def _lit_share(function: Callable[..., Any]) -> Callable[[Pair], Any]:
@@ -180,10 +203,10 @@ _ALONE, _CORES, _CITIES = "without the truth", "saturated cores", "cities"
 COLUMNS = (
     Column("psnr", "PSNR", 2, _ALL, _ranged(metrics.psnr)),
     Column("ssim", "SSIM", 4, _ALL, _windowed(metrics.ssim, 11)),
-    _more("ms_ssim", "MS-SSIM", 4, _ALL, _ms_ssim, "high"),
+    _more("ms_ssim", "MS-SSIM", 4, _ALL, _ms_ssim(), "high"),
     _more("uiqi", "UIQI", 4, _ALL, _uiqi(), "high"),
     _more("gradient", "gradient error", 3, _ALL, _gradient(), "low"),
-    _more("spectral", "spectral error, dB", 2, _ALL, _spectral, "low"),
+    _more("spectral", "spectral error, dB", 2, _ALL, _spectral(), "low"),
     Column("rmse", "RMSE", 3, _ALL, _plain(metrics.rmse), "low"),
     _more("mae", "MAE", 3, _ALL, _plain(metrics.mae), "low"),
     _more("bias", "bias", 3, _ALL, _plain(metrics.bias), "zero"),
@@ -191,15 +214,17 @@ COLUMNS = (
     _more("r2", "R2", 4, _ALL, _plain(metrics.r2), "high"),
     Column("cc", "CC", 4, _ALL, _plain(metrics.cc)),
     _more("sam", "SAM (image)", 4, _ALL, _image_sam(), "low"),
-    _more("ergas", "ERGAS", 3, _ALL, _ergas, "low"),
+    _more("ergas", "ERGAS", 3, _ALL, _ergas(), "low"),
     Column("light", "light", 3, _LIGHT, _plain(metrics.total_light_ratio), "one"),
     _more("lit_precision", "lit precision", 4, _LIGHT, _lit_share(metrics.lit_precision), "high"),
     _more("lit_recall", "lit recall", 4, _LIGHT, _lit_share(metrics.lit_recall), "high"),
     _more("lit_f1", "lit F1", 4, _LIGHT, _lit_share(metrics.lit_f1), "high"),
     Column("lit_psnr", "lit PSNR", 2, _LIT, _ranged(metrics.psnr, lit=True)),
     Column("lit_ssim", "lit SSIM", 4, _LIT, _windowed(metrics.ssim, 11, lit=True)),
+    _more("lit_ms_ssim", "lit MS-SSIM", 4, _LIT, _ms_ssim(lit=True), "high"),
     _more("lit_uiqi", "lit UIQI", 4, _LIT, _uiqi(lit=True), "high"),
     _more("lit_gradient", "lit gradient error", 3, _LIT, _gradient(lit=True), "low"),
+    _more("lit_spectral", "lit spectral error, dB", 2, _LIT, _spectral(lit=True), "low"),
     Column("lit_rmse", "lit RMSE", 3, _LIT, _plain(metrics.rmse, lit=True), "low"),
     _more("lit_mae", "lit MAE", 3, _LIT, _plain(metrics.mae, lit=True), "low"),
     _more("lit_bias", "lit bias", 3, _LIT, _plain(metrics.bias, lit=True), "zero"),
@@ -207,9 +232,11 @@ COLUMNS = (
     _more("lit_r2", "lit R2", 4, _LIT, _plain(metrics.r2, lit=True), "high"),
     Column("lit_cc", "lit CC", 4, _LIT, _plain(metrics.cc, lit=True)),
     _more("lit_sam", "lit SAM (image)", 4, _LIT, _image_sam(lit=True), "low"),
+    _more("lit_ergas", "lit ERGAS", 3, _LIT, _ergas(lit=True), "low"),
     _more("piqe", "PIQE", 2, _ALONE, _piqe(), "low"),
     _more("lit_piqe", "lit PIQE", 2, _ALONE, _piqe(lit=True), "low"),
-    _more("entropy", "entropy, bits", 3, _ALONE, _entropy, "none"),
+    _more("entropy", "entropy, bits", 3, _ALONE, _entropy(), "none"),
+    _more("lit_entropy", "lit entropy, bits", 3, _ALONE, _entropy(lit=True), "none"),
 )
 
 

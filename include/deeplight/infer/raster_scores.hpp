@@ -64,8 +64,9 @@ class RasterScores {
   void add_pointwise(const std::string& key, Metric metric, bool lit);
   template <class Accumulator>
   void add_windowed(const std::string& key, Accumulator accumulator, bool lit);
-  void add_multi_scale(const RasterScoreOptions& options);
-  void add_spectral();
+  void add_multi_scale(const RasterScoreOptions& options, bool lit);
+  void add_spectral(bool lit);
+  void add_entropy(const RasterScoreOptions& options, bool lit);
   void add_no_reference(const RasterScoreOptions& options);
   void add_brightness(const RasterScoreOptions& options);
 

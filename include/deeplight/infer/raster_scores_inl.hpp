@@ -72,34 +72,50 @@ void RasterScores::add_windowed(const std::string& key, Accumulator accumulator,
                      [windows] { return windows->compute(); }});
 }
 
-DEEPLIGHT_INLINE void RasterScores::add_multi_scale(const RasterScoreOptions& options) {
+DEEPLIGHT_INLINE void RasterScores::add_multi_scale(const RasterScoreOptions& options, bool lit) {
   metrics::MsSsimOptions scales;
   scales.data_range = options.data_range;
   const auto score = std::make_shared<metrics::MsSsimRows>(scales);
-  scores_.push_back({"ms_ssim",
-                     [score](const ScoredRows& rows) {
+  scores_.push_back({lit ? "lit_ms_ssim" : "ms_ssim",
+                     [score, lit](const ScoredRows& rows) {
                        const detail::QueuedRows fresh = detail::fresh_rows(rows);
-                       score->update(fresh.prediction, fresh.truth, fresh.valid);
+                       std::optional<at::Tensor> where;
+                       if (lit) where = fresh.lit;
+                       score->update(fresh.prediction, fresh.truth, fresh.valid, where);
                      },
                      [score] { return score->compute(); }});
 }
 
-DEEPLIGHT_INLINE void RasterScores::add_spectral() {
+DEEPLIGHT_INLINE void RasterScores::add_spectral(bool lit) {
   const auto score = std::make_shared<metrics::SpectralAccumulator>(
       metrics::SpectralOptions{.statistic = metrics::SpectralStatistic::log});
   // A window begins at every stride: a block of one stride, the rest of the window below it.
   const auto queue = std::make_shared<detail::BlockQueue>(score->stride(), score->overlap(),
                                                           score->overlap(), false);
-  scores_.push_back({"spectral",
-                     [score, queue](const ScoredRows& given) {
+  scores_.push_back({lit ? "lit_spectral" : "spectral",
+                     [score, queue, lit](const ScoredRows& given) {
                        queue->push(
                            detail::fresh_rows(given), given.last,
                            [&](const detail::QueuedRows& block, std::int64_t top, std::int64_t) {
                              const detail::QueuedRows rows = block.part(top, block.size() - top);
-                             score->update(rows.prediction, rows.truth, rows.valid);
+                             std::optional<at::Tensor> where;
+                             if (lit) where = rows.lit;
+                             score->update(rows.prediction, rows.truth, rows.valid, where);
                            });
                      },
                      [score] { return score->compute(); }});
+}
+
+DEEPLIGHT_INLINE void RasterScores::add_entropy(const RasterScoreOptions& options, bool lit) {
+  const auto entropy = std::make_shared<metrics::EntropyAccumulator>(
+      metrics::EntropyOptions{.data_range = options.data_range});
+  scores_.push_back({lit ? "lit_entropy" : "entropy",
+                     [entropy, lit](const ScoredRows& rows) {
+                       const detail::QueuedRows fresh = detail::fresh_rows(rows);
+                       entropy->update(fresh.prediction,
+                                       lit ? fresh.valid.logical_and(fresh.lit) : fresh.valid);
+                     },
+                     [entropy] { return entropy->compute(); }});
 }
 
 DEEPLIGHT_INLINE void RasterScores::add_no_reference(const RasterScoreOptions& options) {
@@ -127,14 +143,8 @@ DEEPLIGHT_INLINE void RasterScores::add_no_reference(const RasterScoreOptions& o
   if (options.everything) {
     add_piqe("piqe", false);
     add_piqe("lit_piqe", true);
-    const auto entropy = std::make_shared<metrics::EntropyAccumulator>(
-        metrics::EntropyOptions{.data_range = options.data_range});
-    scores_.push_back({"entropy",
-                       [entropy](const ScoredRows& rows) {
-                         const detail::QueuedRows fresh = detail::fresh_rows(rows);
-                         entropy->update(fresh.prediction, fresh.valid);
-                       },
-                       [entropy] { return entropy->compute(); }});
+    add_entropy(options, false);
+    add_entropy(options, true);
   }
   if (options.niqe_model) {
     const std::int64_t block = options.niqe_model->options.block_size;
@@ -194,15 +204,16 @@ DEEPLIGHT_INLINE RasterScores::RasterScores(const RasterScoreOptions& options) {
   metrics::SsimOptions ssim;
   ssim.data_range = metrics::detail::check_data_range("scores", options.data_range);
   const metrics::Psnr psnr{.data_range = options.data_range};
+  const metrics::Ergas ergas{.ratio = 1.0 / static_cast<double>(options.scale)};
   const bool all = options.everything;
 
   add_pointwise("psnr", psnr, false);
   add_windowed("ssim", metrics::SsimAccumulator(ssim), false);
   if (all) {
-    add_multi_scale(options);
+    add_multi_scale(options, false);
     add_windowed("uiqi", metrics::UiqiAccumulator(), false);
     add_windowed("gradient", metrics::GradientErrorAccumulator(), false);
-    add_spectral();
+    add_spectral(false);
   }
   add_pointwise("rmse", metrics::Rmse{}, false);
   if (all) {
@@ -214,10 +225,7 @@ DEEPLIGHT_INLINE RasterScores::RasterScores(const RasterScoreOptions& options) {
   add_pointwise("cc", metrics::Cc{}, false);
   if (all) {
     add_pointwise("sam", metrics::ImageSam{}, false);
-    if (options.scale > 0) {
-      add_pointwise("ergas", metrics::Ergas{.ratio = 1.0 / static_cast<double>(options.scale)},
-                    false);
-    }
+    if (options.scale > 0) add_pointwise("ergas", ergas, false);
   }
   add_pointwise("light", metrics::TotalLightRatio{}, false);
   if (all) {
@@ -229,8 +237,10 @@ DEEPLIGHT_INLINE RasterScores::RasterScores(const RasterScoreOptions& options) {
   add_pointwise("lit_psnr", psnr, true);
   add_windowed("lit_ssim", metrics::SsimAccumulator(ssim), true);
   if (all) {
+    add_multi_scale(options, true);
     add_windowed("lit_uiqi", metrics::UiqiAccumulator(), true);
     add_windowed("lit_gradient", metrics::GradientErrorAccumulator(), true);
+    add_spectral(true);
   }
   add_pointwise("lit_rmse", metrics::Rmse{}, true);
   if (all) {
@@ -240,7 +250,10 @@ DEEPLIGHT_INLINE RasterScores::RasterScores(const RasterScoreOptions& options) {
     add_pointwise("lit_r2", metrics::R2{}, true);
   }
   add_pointwise("lit_cc", metrics::Cc{}, true);
-  if (all) add_pointwise("lit_sam", metrics::ImageSam{}, true);
+  if (all) {
+    add_pointwise("lit_sam", metrics::ImageSam{}, true);
+    if (options.scale > 0) add_pointwise("lit_ergas", ergas, true);
+  }
   add_no_reference(options);
   add_brightness(options);
 }

@@ -22,6 +22,8 @@ struct MsSsimOptions {
   std::optional<double> data_range = {};  ///< peak R in the images' units; needed, never guessed
   /// Valid pixels; a coarse pixel is valid where all four of its pixels are.
   std::optional<at::Tensor> mask = {};
+  /// Window centres that count; a coarse pixel counts where any of its four pixels does.
+  std::optional<at::Tensor> where = {};
   Reduction reduction = Reduction::mean;  ///< pooled: means over the windows of all images; not map
   std::vector<double> weights = {0.0448, 0.2856, 0.3001, 0.2363, 0.1333};  ///< fine to coarse
   NegativeScale negative = NegativeScale::clamp;
@@ -46,12 +48,13 @@ at::Tensor ms_ssim(const at::Tensor& prediction, const at::Tensor& target,
 /// MS-SSIM over the windows of all images that it is given.
 class MsSsimAccumulator {
  public:
-  /// @throws InvalidArgument  as `ms_ssim`. `mask` and `reduction` are not read.
+  /// @throws InvalidArgument  as `ms_ssim`. `mask`, `where` and `reduction` are not read.
   explicit MsSsimAccumulator(MsSsimOptions options);
 
   /// Adds whole images [..., C, H, W], [C, H, W] or [H, W].
   void update(const at::Tensor& prediction, const at::Tensor& target,
-              const std::optional<at::Tensor>& mask = {});
+              const std::optional<at::Tensor>& mask = {},
+              const std::optional<at::Tensor>& where = {});
   void merge(const MsSsimAccumulator& other);
 
   /// NaN where a scale has no window.
@@ -66,7 +69,7 @@ class MsSsimAccumulator {
 
  protected:
   void add(std::size_t scale, const at::Tensor& prediction, const at::Tensor& target,
-           const std::optional<at::Tensor>& mask);
+           const std::optional<at::Tensor>& mask, const std::optional<at::Tensor>& where);
 
   MsSsimOptions options_;
   std::vector<WindowMean> scales_;
@@ -77,12 +80,14 @@ class MsSsimRows : public MsSsimAccumulator {
  public:
   explicit MsSsimRows(MsSsimOptions options);
 
-  /// The next rows [..., h, W].
-  void update(const at::Tensor& prediction, const at::Tensor& target, const at::Tensor& mask);
+  /// The next rows [..., h, W]; `where` with all rows of an image or with none.
+  void update(const at::Tensor& prediction, const at::Tensor& target, const at::Tensor& mask,
+              const std::optional<at::Tensor>& where = {});
 
  private:
   struct Rows {
     at::Tensor prediction, target, mask;  // [..., h, W]
+    std::optional<at::Tensor> where;
     bool defined() const { return mask.defined(); }
     Rows part(std::int64_t first, std::int64_t count) const;
     Rows below(const Rows& above) const;

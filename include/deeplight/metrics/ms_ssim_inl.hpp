@@ -40,6 +40,27 @@ DEEPLIGHT_INLINE at::Tensor halved_mask(const at::Tensor& mask) {
       });
 }
 
+DEEPLIGHT_INLINE at::Tensor halved_where(const at::Tensor& where) {
+  return halved(where,
+                [](const at::Tensor& a, const at::Tensor& b, const at::Tensor& c,
+                   const at::Tensor& d) { return a.logical_or(b).logical_or(c).logical_or(d); });
+}
+
+/// Which images [N] have no window at a scale.
+DEEPLIGHT_INLINE at::Tensor without_windows(const SsimOptions& scale, const at::Tensor& mean) {
+  at::Tensor counted;
+  if (scale.mask) counted = windows_all_valid(*scale.mask, scale.window_size);
+  if (scale.where) {
+    const at::Tensor centres = window_centres(ssim_rule(scale), *scale.where);
+    counted = counted.defined() ? counted.logical_and(centres) : centres;
+  }
+  if (!counted.defined()) return at::zeros_like(mean, at::kBool);
+  return counted.reshape({std::max<std::int64_t>(mean.numel(), 1), -1})
+      .any(1)
+      .logical_not()
+      .reshape(mean.sizes());
+}
+
 DEEPLIGHT_INLINE void check_ms_ssim(const MsSsimOptions& options) {
   check_data_range("ms_ssim", options.data_range);
   require(!options.weights.empty() && options.weights.size() < 31,
@@ -84,18 +105,15 @@ DEEPLIGHT_INLINE at::Tensor ms_ssim(const at::Tensor& prediction, const at::Tens
     x = x.masked_fill(valid.logical_not(), 0);
     y = y.masked_fill(valid.logical_not(), 0);
   }
+  if (options.where) {
+    scale.where = detail::expand_mask("ms_ssim", "where", *options.where, prediction);
+  }
   at::Tensor product, empty;
   for (std::size_t i = 0; i < options.weights.size(); ++i) {
     const bool last = i + 1 == options.weights.size();
     at::Tensor mean = detail::ssim_or_contrast(x, y, scale, last);
     // Without a window there is no value, and no vote; a NaN among valid pixels is another matter.
-    const at::Tensor missing = scale.mask
-                                   ? detail::windows_all_valid(*scale.mask, options.window_size)
-                                         .reshape({std::max<std::int64_t>(mean.numel(), 1), -1})
-                                         .any(1)
-                                         .logical_not()
-                                         .reshape(mean.sizes())
-                                   : at::zeros_like(mean, at::kBool);
+    const at::Tensor missing = detail::without_windows(scale, mean);
     empty = empty.defined() ? empty.logical_or(missing) : missing;
     // A power of 0 or less has no slope; such a scale gives 0 without a gradient.
     const at::Tensor dark = mean.le(0.0);
@@ -110,6 +128,7 @@ DEEPLIGHT_INLINE at::Tensor ms_ssim(const at::Tensor& prediction, const at::Tens
     x = detail::halved_image(x.to(at::kDouble));
     y = detail::halved_image(y.to(at::kDouble));
     if (scale.mask) scale.mask = detail::halved_mask(*scale.mask);
+    if (scale.where) scale.where = detail::halved_where(*scale.where);
   }
   const at::Tensor count = empty.logical_not().to(at::kDouble).reshape({-1});
   return detail::reduce(product.reshape({-1}), count, options.reduction,
@@ -120,14 +139,17 @@ DEEPLIGHT_INLINE MsSsimAccumulator::MsSsimAccumulator(MsSsimOptions options)
     : options_(std::move(options)), scales_(options_.weights.size()) {
   detail::check_ms_ssim(options_);
   options_.mask.reset();
+  options_.where.reset();
 }
 
 DEEPLIGHT_INLINE void MsSsimAccumulator::add(std::size_t scale, const at::Tensor& prediction,
                                              const at::Tensor& target,
-                                             const std::optional<at::Tensor>& mask) {
+                                             const std::optional<at::Tensor>& mask,
+                                             const std::optional<at::Tensor>& where) {
   if (std::min(prediction.size(-2), prediction.size(-1)) < options_.window_size) return;
   SsimOptions ssim{.data_range = options_.data_range,
                    .mask = mask,
+                   .where = where,
                    .window_size = options_.window_size,
                    .sigma = options_.sigma,
                    .k1 = options_.k1,
@@ -142,20 +164,23 @@ DEEPLIGHT_INLINE void MsSsimAccumulator::add(std::size_t scale, const at::Tensor
 
 DEEPLIGHT_INLINE void MsSsimAccumulator::update(const at::Tensor& prediction,
                                                 const at::Tensor& target,
-                                                const std::optional<at::Tensor>& mask) {
+                                                const std::optional<at::Tensor>& mask,
+                                                const std::optional<at::Tensor>& where) {
   detail::check_ms_ssim(prediction, target, options_);
   const auto plain = [](const at::Tensor& image) {
     return image.detach().to(at::kCPU, at::kDouble);
   };
   at::Tensor x = plain(prediction), y = plain(target);
-  std::optional<at::Tensor> valid;
+  std::optional<at::Tensor> valid, centres;
   if (mask) valid = detail::expand_mask("ms_ssim", "mask", *mask, prediction).to(at::kCPU);
+  if (where) centres = detail::expand_mask("ms_ssim", "where", *where, prediction).to(at::kCPU);
   for (std::size_t i = 0; i < scales_.size(); ++i) {
-    add(i, x, y, valid);
+    add(i, x, y, valid, centres);
     if (i + 1 == scales_.size()) break;
     x = detail::halved_image(x);
     y = detail::halved_image(y);
     if (valid) valid = detail::halved_mask(*valid);
+    if (centres) centres = detail::halved_where(*centres);
   }
 }
 
@@ -195,27 +220,41 @@ DEEPLIGHT_INLINE void MsSsimAccumulator::load_state(const std::vector<double>& s
 
 DEEPLIGHT_INLINE MsSsimRows::Rows MsSsimRows::Rows::part(std::int64_t first,
                                                          std::int64_t count) const {
-  return {prediction.narrow(-2, first, count).clone(), target.narrow(-2, first, count).clone(),
-          mask.narrow(-2, first, count).clone()};
+  Rows rows{prediction.narrow(-2, first, count).clone(),
+            target.narrow(-2, first, count).clone(),
+            mask.narrow(-2, first, count).clone(),
+            {}};
+  if (where) rows.where = where->narrow(-2, first, count).clone();
+  return rows;
 }
 
 DEEPLIGHT_INLINE MsSsimRows::Rows MsSsimRows::Rows::below(const Rows& above) const {
   if (!above.defined()) return *this;
-  return {at::cat({above.prediction, prediction}, -2), at::cat({above.target, target}, -2),
-          at::cat({above.mask, mask}, -2)};
+  require(where.has_value() == above.where.has_value(),
+          "ms_ssim: where is given with all rows of an image or with none");
+  Rows rows{at::cat({above.prediction, prediction}, -2),
+            at::cat({above.target, target}, -2),
+            at::cat({above.mask, mask}, -2),
+            {}};
+  if (where) rows.where = at::cat({*above.where, *where}, -2);
+  return rows;
 }
 
 DEEPLIGHT_INLINE MsSsimRows::MsSsimRows(MsSsimOptions options)
     : MsSsimAccumulator(std::move(options)), tails_(scales_.size()), odd_(scales_.size()) {}
 
 DEEPLIGHT_INLINE void MsSsimRows::update(const at::Tensor& prediction, const at::Tensor& target,
-                                         const at::Tensor& mask) {
+                                         const at::Tensor& mask,
+                                         const std::optional<at::Tensor>& where) {
   detail::check_pair("ms_ssim", prediction, target);
-  Rows fresh{prediction.detach().to(at::kDouble), target.detach().to(at::kDouble),
-             detail::expand_mask("ms_ssim", "mask", mask, prediction)};
+  Rows fresh{prediction.detach().to(at::kDouble),
+             target.detach().to(at::kDouble),
+             detail::expand_mask("ms_ssim", "mask", mask, prediction),
+             {}};
+  if (where) fresh.where = detail::expand_mask("ms_ssim", "where", *where, prediction);
   for (std::size_t i = 0; i < scales_.size(); ++i) {
     const Rows whole = fresh.below(tails_[i]);
-    add(i, whole.prediction, whole.target, whole.mask);
+    add(i, whole.prediction, whole.target, whole.mask, whole.where);
     const std::int64_t height = whole.mask.size(-2);
     const std::int64_t kept = std::min(options_.window_size - 1, height);
     tails_[i] = whole.part(height - kept, kept);
@@ -224,8 +263,11 @@ DEEPLIGHT_INLINE void MsSsimRows::update(const at::Tensor& prediction, const at:
     const std::int64_t rows = pairs.mask.size(-2);
     odd_[i] = rows % 2 == 1 ? pairs.part(rows - 1, 1) : Rows{};
     if (rows < 2) break;
-    fresh = {detail::halved_image(pairs.prediction), detail::halved_image(pairs.target),
-             detail::halved_mask(pairs.mask)};
+    fresh = {detail::halved_image(pairs.prediction),
+             detail::halved_image(pairs.target),
+             detail::halved_mask(pairs.mask),
+             {}};
+    if (pairs.where) fresh.where = detail::halved_where(*pairs.where);
   }
 }
 

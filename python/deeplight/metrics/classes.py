@@ -187,19 +187,11 @@ class Ssim(_Windowed):
 class MsSsim(_Windowed):
     """:func:`deeplight.metrics.ms_ssim`."""
 
-    _windows = False
-
     def __init__(self, data_range: float, **options: Any) -> None:
         if "weights" in options:
             options["weights"] = list(options["weights"])
         first = {"data_range": float(data_range)}
         super().__init__("ms_ssim", "MsSsimAccumulator", (float(data_range),), first, **options)
-
-    def _lit(self, image: torch.Tensor, mask: Any, where: Any) -> tuple[Any, Any]:
-        if self._lit_threshold is not None:
-            raise ValueError("MsSsim: a lit score is not defined over several scales")
-        return super()._lit(image, mask, where)
-
 
 class Uiqi(_Windowed):
     """:func:`deeplight.metrics.uiqi`."""

@@ -55,6 +55,7 @@ def ms_ssim(
     *,
     data_range: float | None = None,
     mask: Any = None,
+    where: Any = None,
     reduction: str = "mean",
     weights: Sequence[float] = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333),
     negative: str = "clamp",
@@ -74,6 +75,7 @@ def ms_ssim(
         target: the same shape.
         data_range: peak of the images' units (255 for 8-bit); needed, never guessed.
         mask: valid pixels; a coarse pixel is valid where all four of its pixels are.
+        where: window centres that count; a coarse pixel counts where any of its four does.
         reduction: ``"mean"``, ``"none"``, or ``"pooled"`` over the windows of all images.
         weights: powers of the scales, fine to coarse; their number is that of the scales.
         negative: what a negative mean at a scale becomes: ``"clamp"`` 0, ``"nan"`` NaN.
@@ -103,6 +105,7 @@ def ms_ssim(
         data_range,
         _json("ms_ssim", options),
         _mask(mask),
+        _mask(where),
         reduction,
     )
 

@@ -46,17 +46,29 @@ TEST_CASE("MS-SSIM of rows that come in any height is the whole image's") {
   MsSsimOptions options{.data_range = 255.0, .weights = {0.2, 0.3, 0.5}, .window_size = 5};
   MsSsimOptions whole = options;
   whole.mask = mask;
-  const double expected = value(ms_ssim(x, y, whole));
-  for (const std::int64_t step : {1, 2, 7, 30, 91}) {
-    MsSsimRows rows(options);
-    for (std::int64_t row = 0; row < 91; row += step) {
-      const std::int64_t count = std::min<std::int64_t>(step, 91 - row);
-      rows.update(x.narrow(0, row, count), y.narrow(0, row, count), mask.narrow(0, row, count));
+  double all = 0.0;
+  for (const bool lit : {false, true}) {
+    if (lit) whole.where = y > 40;
+    const double expected = value(ms_ssim(x, y, whole));
+    CHECK(expected != all);
+    all = expected;
+    for (const std::int64_t step : {1, 2, 7, 30, 91}) {
+      MsSsimRows rows(options);
+      for (std::int64_t row = 0; row < 91; row += step) {
+        const std::int64_t count = std::min<std::int64_t>(step, 91 - row);
+        std::optional<at::Tensor> where;
+        if (lit) where = whole.where->narrow(0, row, count);
+        rows.update(x.narrow(0, row, count), y.narrow(0, row, count), mask.narrow(0, row, count),
+                    where);
+      }
+      CHECK(rows.compute() == doctest::Approx(expected).epsilon(1e-12));
+      MsSsimAccumulator again(options);
+      again.load_state(rows.state());
+      CHECK(again.compute() == rows.compute());
+      again = MsSsimAccumulator(options);
+      again.update(x, y, mask, whole.where);
+      CHECK(again.compute() == doctest::Approx(expected).epsilon(1e-12));
     }
-    CHECK(rows.compute() == doctest::Approx(expected).epsilon(1e-12));
-    MsSsimAccumulator again(options);
-    again.load_state(rows.state());
-    CHECK(again.compute() == rows.compute());
   }
 }
 

@@ -118,8 +118,11 @@ def test_ssim_mirrored_is_torchmetrics():
     assert abs(ssim(p, t).item() - expected) > 1e-5
 
 
-def test_ms_ssim_is_the_product_over_scales():
+@pytest.mark.parametrize("lit", [False, True])
+def test_ms_ssim_is_the_product_over_scales(lit):
     p, t = pair(1, 1, 64, 70)
+    where = t > 100 if lit else torch.ones_like(t, dtype=torch.bool)
+    chosen = where[0, 0].numpy()
     c1, c2, result = (0.01 * 255) ** 2, (0.03 * 255) ** 2, 1.0
     x, y = p[0, 0].numpy(), t[0, 0].numpy()
     taps = np.exp(-(np.arange(-2, 3) ** 2) / 2.0)
@@ -135,12 +138,33 @@ def test_ms_ssim_is_the_product_over_scales():
         values = (2 * (mean(x * y) - mx * my) + c2) / (variances + c2)
         if power == 0.6:
             values = values * (2 * mx * my + c1) / (mx * mx + my * my + c1)
-        result *= values.mean() ** power
+        result *= values[chosen[2:-2, 2:-2]].mean() ** power
         x, y = (a[: len(a) // 2 * 2, : a.shape[1] // 2 * 2] for a in (x, y))
         x, y = ((a[::2, ::2] + a[1::2, ::2] + a[::2, 1::2] + a[1::2, 1::2]) / 4 for a in (x, y))
-    assert small_ms_ssim(p, t).item() == pytest.approx(result, rel=1e-12)
+        corners = [chosen[i : len(chosen) // 2 * 2 : 2, j : chosen.shape[1] // 2 * 2 : 2]
+                   for i in (0, 1) for j in (0, 1)]  # fmt: skip
+        chosen = np.logical_or.reduce(corners)
+    got = small_ms_ssim(p, t, **({"where": where} if lit else {}))
+    assert got.item() == pytest.approx(result, rel=1e-12)
     one = ms_ssim(p, t, weights=(1.0,)).item()
     assert one == pytest.approx(ssim(p, t).item(), rel=1e-13)
+
+
+def test_lit_ms_ssim():
+    p, t = pair(2, 1, 64, 70)
+    lit = metrics.lit_mask(t, 100)
+    mask = torch.rand(64, 70, generator=torch.Generator().manual_seed(0)) > 0.001
+    whole = torch.ones_like(lit)
+    assert small_ms_ssim(p, t, where=whole).item() == small_ms_ssim(p, t).item()
+    kernel = small_ms_ssim(p, t, where=lit, mask=mask, reduction="none")
+    traced = small_ms_ssim(p.clone().requires_grad_(), t, where=lit, mask=mask, reduction="none")
+    torch.testing.assert_close(traced.detach(), kernel, rtol=1e-12, atol=0)
+    lit[0] = False
+    scores = small_ms_ssim(p, t, where=lit, reduction="none")
+    assert scores[0].isnan() and not scores[1].isnan()
+    assert small_ms_ssim(p, t, where=lit).item() == scores[1].item()
+    dark = torch.zeros_like(t)
+    assert small_ms_ssim(dark, t, where=t > 200).item() < small_ms_ssim(dark, t).item()
 
 
 def test_ms_ssim_of_negative_structure():
