@@ -302,6 +302,7 @@ DEEPLIGHT_INLINE PredictReport predict(Network& network, const Card& card,
   const auto start = std::chrono::steady_clock::now();
   detail::check_card(network, card, Preprocessor(card.preprocessing, card.scale));
   const detail::GdalCacheScope cache;
+  const detail::AllocationScope allocations;
   detail::CheckedRequest checked =
       detail::checked(card, request, /*with_guides=*/true, /*may_be_there=*/request.resume);
   const at::NoGradGuard no_gradients;

@@ -1,4 +1,4 @@
-// What a prediction sets for its duration: evaluation mode, threads, GDAL's cache.
+// What a prediction sets for its duration: evaluation mode, threads, GDAL's cache, allocations.
 #pragma once
 
 #include <ATen/Parallel.h>
@@ -6,6 +6,10 @@
 #include <gdal.h>
 
 #include <cstdint>
+
+#if defined(__GLIBC__)
+#include <malloc.h>
+#endif
 
 #include "deeplight/models/network.hpp"
 
@@ -63,6 +67,27 @@ class GdalCacheScope {
  private:
   GIntBig was_;
   bool limited_;
+};
+
+/// glibc reuses a freed block for one of the same size and a wider alignment, such as PyTorch asks
+/// for, only by chance (bug 14581, until 2.38): with every tile the heap would grow by some tens of
+/// megabytes. Blocks of at least 4 MiB are taken from the system and given back instead.
+class AllocationScope {
+ public:
+  AllocationScope() {
+#if defined(__GLIBC__)
+    malloc_trim(0);
+    mallopt(M_MMAP_THRESHOLD, 4 << 20);
+#endif
+  }
+  ~AllocationScope() {
+#if defined(__GLIBC__)
+    // Where the allocator's own rule ends in a process that frees large blocks.
+    mallopt(M_MMAP_THRESHOLD, 32 << 20);
+#endif
+  }
+  AllocationScope(const AllocationScope&) = delete;
+  AllocationScope& operator=(const AllocationScope&) = delete;
 };
 
 }  // namespace deeplight::detail

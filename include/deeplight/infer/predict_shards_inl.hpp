@@ -65,6 +65,7 @@ DEEPLIGHT_INLINE PredictReport predict_shard(Network& network, const Card& card,
   detail::check_plans(plans, request);
   detail::check_card(network, card, Preprocessor(card.preprocessing, card.scale));
   const detail::GdalCacheScope cache;
+  const detail::AllocationScope allocations;
   detail::CheckedRequest checked = detail::checked(card, request, /*with_guides=*/true);
   const at::NoGradGuard no_gradients;
   const detail::ThreadScope threads(request.threads);
