@@ -83,5 +83,5 @@ def rows_of(
             _compare(f"{item} {kind}", shape, run, _rivals(plain, make, arguments, last), count)
         )
         for name, rival in _compiled(plain, make, arguments).items():
-            rows.append(_compare(f"{item} {kind}", shape, run, {name: rival}, max(count // 3, 3)))
+            rows.append(_compare(f"{item} {kind}", shape, run, {name: rival}, count))
     return rows
