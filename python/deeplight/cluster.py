@@ -79,6 +79,10 @@ class _Worker:
         self.threads = max(1, int(cpus))
         self.devices = ["cuda:0"] if gpus > 0 else []
 
+    def ready(self) -> bool:
+        """True, once the model is loaded."""
+        return True
+
     def run(self, index: int, count: int) -> int:
         """Computes one shard; the number of its tiles."""
         prediction = run_shard(
@@ -103,18 +107,41 @@ def _run_all(
 ) -> None:
     waiting = deque(range(shards))
     attempts = [0] * shards
-    idle = [make() for _ in range(actors)]
+    # An actor gets work once it is there: after the loss of a node the cluster may have no room for
+    # another, and a shard that were given to it would wait for ever while others are idle.
+    starting: dict[Any, Any] = {}
+    idle: list[Any] = []
     running: dict[Any, tuple[int, Any]] = {}
-    done = 0
+    done = not_started = 0
+
+    def start() -> None:
+        actor = make()
+        starting[actor.ready.remote()] = actor
+
     try:
+        for _ in range(actors):
+            start()
         _tell(report, done, shards)
         while waiting or running:
             while idle and waiting:
                 index, actor = waiting.popleft(), idle.pop()
                 attempts[index] += 1
                 running[actor.run.remote(index, shards)] = (index, actor)
-            finished, _ = ray.wait(list(running), num_returns=1, timeout=1.0)
+            finished, _ = ray.wait([*running, *starting], num_returns=1, timeout=1.0)
             for reference in finished:
+                if reference in starting:
+                    actor = starting.pop(reference)
+                    try:
+                        ray.get(reference)
+                    except ray.exceptions.RayError as error:
+                        not_started += 1
+                        if not_started > retries:
+                            raise _not_started(not_started, error) from error
+                        start()
+                        time.sleep(PAUSE)
+                        continue
+                    idle.append(actor)
+                    continue
                 index, actor = running.pop(reference)
                 try:
                     ray.get(reference)
@@ -126,15 +153,22 @@ def _run_all(
                     if attempts[index] > retries:
                         raise (cause or _failure(index, shards, attempts[index], error)) from error
                     waiting.append(index)
-                    idle.append(make() if lost else actor)
+                    if lost:
+                        start()
+                    else:
+                        idle.append(actor)
                     time.sleep(PAUSE)
                     continue
                 idle.append(actor)
                 done += 1
             _tell(report, done, shards)
     finally:
-        for actor in [*idle, *(actor for _, actor in running.values())]:
+        for actor in [*idle, *starting.values(), *(actor for _, actor in running.values())]:
             ray.kill(actor)
+
+
+def _not_started(times: int, error: Exception) -> RuntimeError:
+    return RuntimeError(f"actors could not be started {times} times; the last time: {error}")
 
 
 def _failure(index: int, shards: int, attempts: int, error: Exception) -> RuntimeError:

@@ -21,7 +21,10 @@ def digest(path):
 
 
 class FakeRay:
-    """Ray's four calls over functions of this process; a script says which shards are lost."""
+    """Ray's four calls over functions of this process; a script says which shards are lost.
+
+    Actors of the numbers in `no_room` never come up; `broken` of them fail as they start.
+    """
 
     class exceptions:  # noqa: N801
         class RayError(Exception):
@@ -32,8 +35,9 @@ class FakeRay:
                 super().__init__(str(cause))
                 self.cause = cause
 
-    def __init__(self, failures):
+    def __init__(self, failures, no_room=(), broken=0):
         self.failures, self.made, self.killed, self.log = dict(failures), 0, [], []
+        self.no_room, self.broken = no_room, broken
 
     def make(self):
         self.made += 1
@@ -44,15 +48,25 @@ class FakeRay:
                 ray.log.append((number, index))
                 return (number, index, len(ray.log))
 
+        class Ready:
+            def remote(self):
+                return (number, None, 0)
+
         class Actor:
             run = Run()
+            ready = Ready()
 
         return Actor()
 
     def wait(self, references, num_returns, timeout):
-        return references[:1], references[1:]
+        there = [reference for reference in references if reference[0] not in self.no_room][:1]
+        assert there, "waits for ever"
+        return there, [reference for reference in references if reference not in there]
 
     def get(self, reference):
+        if reference[1] is None and self.broken > 0:
+            self.broken -= 1
+            raise self.exceptions.RayError("no weights")
         failures = self.failures.get(reference[1], [])
         if failures:
             raise failures.pop(0)
@@ -81,6 +95,22 @@ def test_lost_shards_run_again_on_new_actors():
     assert ray.made == 2 + 2  # a lost actor is replaced, one that reports an error is kept
     assert len(ray.killed) == 2
     assert told[0] == (0, 6) and told[-1] == (6, 6)
+
+
+def test_a_cluster_that_lost_a_node_for_good_goes_on_with_the_rest():
+    """Ray waits for room without end: no shard may wait with it."""
+    lost = FakeRay.exceptions.RayError
+    ray = FakeRay({1: [lost("node died")], 3: [lost("worker died")]}, no_room={3})
+    run_all(ray)
+    assert sorted({index for _, index in ray.log}) == [*range(6)]
+    assert {number for number, _ in ray.log} == {1, 2, 4}
+    assert len(ray.killed) == 2  # also the one that never came up
+
+
+def test_actors_that_fail_as_they_start():
+    run_all(FakeRay({}, broken=2))
+    with pytest.raises(RuntimeError, match="could not be started 3 times; the last time: no weig"):
+        run_all(FakeRay({}, broken=3))
 
 
 def test_errors_that_do_not_pass_are_raised():
@@ -116,7 +146,7 @@ def test_a_killed_node_changes_nothing(tmp_path):
     options = {"tile": 8, "consistency": "additive"}
     alone = tmp_path / "alone.tif"
     deeplight.load(weights).predict(
-        tmp_path / "ntl.tif", guides_of(tmp_path), alone, progress=False, **options
+        tmp_path / "ntl.tif", guides_of(tmp_path), alone, threads=1, progress=False, **options
     )
     nodes = Cluster(initialize_head=True, head_node_args={"num_cpus": 1})
     try:
