@@ -9,6 +9,7 @@
     ./dev soak shards 100         # shards and their merging, killed at random moments
     ./dev soak race 100           # two processes that write one output
     ./dev soak disk 50            # predictions onto a disk that is too small; needs root
+    ./dev soak tsan 10            # ThreadSanitizer over the torch-free parts that have threads
     ./dev soak report             # the totals
 
 The totals lie in ``build/soak/``; a later call adds to them. Exit code 1 where anything was
@@ -20,7 +21,10 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
+import platform
 import random
+import re
 import subprocess
 import sys
 import time
@@ -32,6 +36,19 @@ ROOT = Path(__file__).resolve().parent.parent
 BUILD = ROOT / "build/soak"
 
 RASTER, CHECKPOINT = "raster_soak", "checkpoint_soak"
+#: Tests whose subjects run in threads, or are used by several.
+THREADED = (
+    "core/files",
+    "core/thread_loop",
+    "infer/pipeline",
+    "infer/raster_pipeline",
+    "infer/tile_store",
+    "raster/raster_reader",
+    "raster/raster_source",
+    "raster/raster_writer",
+)
+#: GDAL takes two locks of its own in either order as it starts.
+SUPPRESSED = "deadlock:libgdal.so\n"
 #: Kind -> program and its leading arguments.
 PROGRAMS = {
     "faults": (RASTER, ["faults"]),
@@ -46,14 +63,14 @@ PREDICTIONS = {
     "disk": soak_prediction.small_disk,
 }
 #: Counts of which each must stay 0.
-BAD = ("silent", "untyped", "leftovers", "crashed", "different")
-BATCH = {"checkpoints": 20000, "resume": 10, "shards": 10, "race": 10, "disk": 10}
+BAD = ("silent", "untyped", "leftovers", "crashed", "different", "reports", "failed")
+BATCH = {"checkpoints": 20000, "resume": 10, "shards": 10, "race": 10, "disk": 10, "tsan": 1}
 
 
 def main() -> int:
     """Returns 1 where a total that must be 0 is not."""
     parser = argparse.ArgumentParser(description="Faults, damage and kills, counted.")
-    parser.add_argument("kind", choices=[*PROGRAMS, *PREDICTIONS, "report"])
+    parser.add_argument("kind", choices=[*PROGRAMS, *PREDICTIONS, "tsan", "report"])
     parser.add_argument("count", type=int, nargs="?", default=1000, help="to add to the total")
     parser.add_argument("--seed", type=int, help="of the first batch; the clock's if absent")
     options = parser.parse_args()
@@ -65,6 +82,8 @@ def main() -> int:
         size = min(left, BATCH.get(options.kind, 1000))
         if options.kind in PROGRAMS:
             counts = run_program(options.kind, size, seed)
+        elif options.kind == "tsan":
+            counts = sanitize(size)
         else:
             counts = PREDICTIONS[options.kind](size, random.Random(seed))
         totals = add(options.kind, counts)
@@ -96,6 +115,61 @@ def run_program(kind: str, count: int, seed: int) -> dict[str, int]:
         return {"crashed": 1}
     counts: dict[str, int] = json.loads(done.stdout)
     return counts
+
+
+def sanitize(count: int) -> dict[str, int]:
+    """Runs the tests of what has threads under ThreadSanitizer, `count` times."""
+    program, suppressed = threaded_tests(), BUILD / "tsan.txt"
+    suppressed.write_text(SUPPRESSED)
+    # Addresses at random may lie where ThreadSanitizer has its own.
+    command = ["setarch", platform.machine(), "--addr-no-randomize", str(program)]
+    environment = {**os.environ, "TSAN_OPTIONS": f"suppressions={suppressed}"}
+    counts = {"runs": 0, "cases": 0, "reports": 0, "failed": 0, "crashed": 0}
+    for _ in range(count):
+        done = subprocess.run(
+            command,
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            check=False,
+        )
+        cases = re.search(r"test cases: +(\d+) \| +(\d+) passed \| +(\d+) failed", done.stdout)
+        reports = done.stdout.count("WARNING: ThreadSanitizer")
+        counts["runs"] += 1
+        counts["reports"] += reports
+        counts["cases"] += int(cases[1]) if cases else 0
+        counts["failed"] += int(cases[3]) if cases else 0
+        counts["crashed"] += cases is None
+        if reports or cases is None or cases[3] != "0":
+            print(done.stdout, file=sys.stderr)
+    return counts
+
+
+def threaded_tests() -> Path:
+    """The tests of :data:`THREADED` with ThreadSanitizer, compiled where something is newer."""
+    folder = BUILD / "tsan"
+    folder.mkdir(parents=True, exist_ok=True)
+    program = folder / "tests"
+    headers = [*ROOT.glob("include/deeplight/**/*.hpp"), *ROOT.glob("tests/cpp/**/*.hpp")]
+    sources = [ROOT / "tests/cpp/main.cpp"]
+    sources += [ROOT / f"tests/cpp/{name}_test.cpp" for name in THREADED]
+    newest = max(path.stat().st_mtime for path in [*headers, *sources])
+    if program.exists() and program.stat().st_mtime > newest:
+        return program
+    common = ["g++", "-std=c++20", "-O1", "-g1", "-fsanitize=thread"]
+    gdal = {
+        kind: subprocess.run(
+            ["gdal-config", kind], capture_output=True, text=True, check=True
+        ).stdout.split()
+        for kind in ("--cflags", "--libs")
+    }
+    objects = [folder / f"{source.stem}.o" for source in sources]
+    for source, made in zip(sources, objects, strict=True):
+        include = [f"-I{ROOT}/include", f"-I{ROOT}/tests/cpp", *gdal["--cflags"]]
+        subprocess.run([*common, *include, "-c", str(source), "-o", str(made)], check=True)
+    subprocess.run([*common, *map(str, objects), *gdal["--libs"], "-o", str(program)], check=True)
+    return program
 
 
 def compiled(name: str) -> Path:
