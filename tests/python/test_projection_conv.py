@@ -62,9 +62,11 @@ def test_equals_pytorch_in_float64(
 @pytest.mark.parametrize("level", simd_levels())
 def test_first_and_second_derivatives(transposed, level):
     torch.manual_seed(0)
-    image = torch.randn(2, 3, 7, 6, dtype=torch.float64, requires_grad=True)
-    weight = weights(3, 4, (5, 4), transposed).requires_grad_()
-    bias, slope = (torch.randn(4, dtype=torch.float64, requires_grad=True) for _ in range(2))
+    # Numerical derivatives cost the product of all sizes: a transposed result is small enough so.
+    size = (1, 2, 3, 4) if transposed else (2, 3, 7, 6)
+    image = torch.randn(size, dtype=torch.float64, requires_grad=True)
+    weight = weights(size[1], 3, (5, 4), transposed).requires_grad_()
+    bias, slope = (torch.randn(3, dtype=torch.float64, requires_grad=True) for _ in range(2))
     shape = torchs(transposed)(image, weight, bias, 3, 1).shape
     residual = torch.randn(shape, dtype=torch.float64, requires_grad=True)
 

@@ -152,10 +152,11 @@ struct ProjectionFunction : torch::autograd::Function<ProjectionFunction<Calls>>
     at::Tensor by_residual, by_slope, by_sums = grads[0];
     if (data["residual"].toBool()) by_residual = data["alpha"].toDouble() * grads[0];
     if (slope.defined()) {
-      const auto positive = sums > 0;
-      const auto below = at::where(positive, at::zeros({}, sums.options()), grads[0] * sums);
-      by_slope = below.sum({0, 2, 3});
-      by_sums = at::where(positive, grads[0], grads[0] * per_channel(slope));
+      // One pass for both, which can be differentiated again.
+      const auto [below, by_each_slope] =
+          at::_prelu_kernel_backward(grads[0], sums, per_channel(slope));
+      by_sums = below;
+      if (slope.requires_grad()) by_slope = by_each_slope.sum({0, 2, 3});
       if (grads.size() > 1 && grads[1].defined()) by_sums = by_sums + grads[1];
     }
     at::Tensor by_bias, by_input, by_weight;
