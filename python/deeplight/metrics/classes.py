@@ -193,6 +193,7 @@ class MsSsim(_Windowed):
         first = {"data_range": float(data_range)}
         super().__init__("ms_ssim", "MsSsimAccumulator", (float(data_range),), first, **options)
 
+
 class Uiqi(_Windowed):
     """:func:`deeplight.metrics.uiqi`."""
 

@@ -28,6 +28,7 @@ from typing import Any
 import torch
 
 from deeplight._native import metrics as _scores
+from deeplight.metrics.documented import documented
 
 __all__ = [
     "bias",
@@ -76,6 +77,7 @@ def lit_mask(target: Any, threshold: float = 0.0) -> torch.Tensor:
     return _scores.lit_mask(_tensor(target), threshold)
 
 
+@documented(reduction='``"mean"`` averages decibels, ``"pooled"`` takes one MSE over everything.')
 def psnr(
     prediction: Any,
     target: Any,
@@ -86,18 +88,8 @@ def psnr(
 ) -> torch.Tensor:
     """Peak signal-to-noise ratio in decibels, ``10 log10(data_range ** 2 / MSE)``.
 
-    Args:
-        prediction: ``[..., C, H, W]``, ``[C, H, W]`` or ``[H, W]``.
-        target: the same shape.
-        data_range: peak of the images' units (255 for 8-bit); needed, never guessed.
-        mask: valid pixels.
-        reduction: ``"mean"`` averages decibels, ``"pooled"`` takes one MSE over everything.
-
     Returns:
         float64; ``inf`` for identical images, NaN without a valid pixel.
-
-    Raises:
-        ValueError: shapes differ, data_range is missing or not above 0, or the mask is not boolean.
     """
     return _scores.psnr(_tensor(prediction), _tensor(target), data_range, _mask(mask), reduction)
 
@@ -107,6 +99,20 @@ def _ssim_options(*values: float | str | bool) -> str:
     return _json("ssim", dict(zip(names, values, strict=True)))
 
 
+@documented(
+    prediction="``[..., C, H, W]``, ``[C, H, W]`` or ``[H, W]``, sides at least the window.",
+    mask="valid pixels; a window that touches an invalid pixel is dropped.",
+    where=(
+        "window centres that count. Weighs the finished map and leaves windows whole: with "
+        "``where=lit_mask(target)``, the lit SSIM, a window counts for its lit centre although "
+        "it may reach over dark pixels."
+    ),
+    reduction='``"pooled"`` is the mean over all windows of the batch.',
+    raises=(
+        "shapes differ, data_range is missing or not above 0, the image is smaller than the "
+        "window, or a mask is not boolean."
+    ),
+)
 def ssim(
     prediction: Any,
     target: Any,
@@ -130,29 +136,8 @@ def ssim(
     cropped by 5 pixels; scikit-image as it comes with ``window="uniform", window_size=7,
     sample_covariance=True``; torchmetrics with ``padding="reflect"``. Differentiable.
 
-    Args:
-        prediction: ``[..., C, H, W]``, ``[C, H, W]`` or ``[H, W]``, sides at least the window.
-        target: the same shape.
-        data_range: peak of the images' units (255 for 8-bit); needed, never guessed.
-        mask: valid pixels; a window that touches an invalid pixel is dropped.
-        where: window centres that count. Weighs the finished map and leaves windows whole:
-            with ``where=lit_mask(target)``, the lit SSIM, a window counts for its lit centre
-            although it may reach over dark pixels.
-        reduction: ``"pooled"`` is the mean over all windows of the batch.
-        window_size: odd, pixels.
-        sigma: of the Gaussian, pixels.
-        k1: luminance constant.
-        k2: contrast constant.
-        window: ``"gaussian"`` or ``"uniform"``.
-        padding: ``"valid"``, windows wholly inside, or ``"reflect"``, the border mirrored.
-        sample_covariance: moments times ``N / (N - 1)``, ``N = window_size ** 2``.
-
     Returns:
         float64 in [-1, 1]; NaN where no window is left.
-
-    Raises:
-        ValueError: shapes differ, data_range is missing or not above 0, the image is smaller than
-            the window, or a mask is not boolean.
     """
     options = _ssim_options(window_size, sigma, k1, k2, window, padding, sample_covariance)
     return _scores.ssim(
@@ -166,6 +151,7 @@ def ssim(
     )
 
 
+@documented()
 def ssim_map(
     prediction: Any,
     target: Any,
@@ -193,16 +179,11 @@ def ssim_map(
     )
 
 
+@documented(reduction='``"mean"`` averages roots, ``"pooled"`` is the root of one mean.')
 def rmse(
     prediction: Any, target: Any, *, mask: Any = None, reduction: str = "mean"
 ) -> torch.Tensor:
     """Root mean squared error in the images' units.
-
-    Args:
-        prediction: ``[..., C, H, W]``, ``[C, H, W]`` or ``[H, W]``.
-        target: the same shape.
-        mask: valid pixels.
-        reduction: ``"mean"`` averages roots, ``"pooled"`` is the root of one mean.
 
     Returns:
         float64; NaN without a valid pixel.
@@ -210,14 +191,9 @@ def rmse(
     return _scores.rmse(_tensor(prediction), _tensor(target), _mask(mask), reduction)
 
 
+@documented()
 def cc(prediction: Any, target: Any, *, mask: Any = None, reduction: str = "mean") -> torch.Tensor:
     """Pearson's correlation coefficient.
-
-    Args:
-        prediction: ``[..., C, H, W]``, ``[C, H, W]`` or ``[H, W]``.
-        target: the same shape.
-        mask: valid pixels.
-        reduction: ``"mean"``, ``"none"`` or ``"pooled"``.
 
     Returns:
         float64 in [-1, 1]; 0 where either side is constant over the valid pixels, NaN without one.
@@ -225,16 +201,11 @@ def cc(prediction: Any, target: Any, *, mask: Any = None, reduction: str = "mean
     return _scores.cc(_tensor(prediction), _tensor(target), _mask(mask), reduction)
 
 
+@documented(reduction='``"pooled"`` is the ratio of the batch\'s sums, the figure to report.')
 def total_light_ratio(
     prediction: Any, target: Any, *, mask: Any = None, reduction: str = "mean"
 ) -> torch.Tensor:
     """Sum of light in the prediction over sum of light in the target.
-
-    Args:
-        prediction: ``[..., C, H, W]``, ``[C, H, W]`` or ``[H, W]``.
-        target: the same shape.
-        mask: valid pixels.
-        reduction: ``"pooled"`` is the ratio of the batch's sums, the figure to report.
 
     Returns:
         float64, 1 when all light is kept; 1 where both sums are zero, infinite where only the
@@ -243,14 +214,9 @@ def total_light_ratio(
     return _scores.total_light_ratio(_tensor(prediction), _tensor(target), _mask(mask), reduction)
 
 
+@documented(reduction='``"mean"``, ``"none"`` or ``"pooled"``, or "map" per pixel.')
 def mae(prediction: Any, target: Any, *, mask: Any = None, reduction: str = "mean") -> torch.Tensor:
     """Mean absolute error in the images' units.
-
-    Args:
-        prediction: ``[..., C, H, W]``, ``[C, H, W]`` or ``[H, W]``.
-        target: the same shape.
-        mask: valid pixels.
-        reduction: ``"mean"``, ``"none"`` or ``"pooled"``, or "map" per pixel.
 
     Returns:
         float64; NaN without a valid pixel.
@@ -258,16 +224,11 @@ def mae(prediction: Any, target: Any, *, mask: Any = None, reduction: str = "mea
     return _scores.mae(_tensor(prediction), _tensor(target), _mask(mask), reduction)
 
 
+@documented(reduction='``"mean"``, ``"none"`` or ``"pooled"``, or "map" per pixel.')
 def bias(
     prediction: Any, target: Any, *, mask: Any = None, reduction: str = "mean"
 ) -> torch.Tensor:
     """Mean of prediction - target: positive where the prediction is too bright.
-
-    Args:
-        prediction: ``[..., C, H, W]``, ``[C, H, W]`` or ``[H, W]``.
-        target: the same shape.
-        mask: valid pixels.
-        reduction: ``"mean"``, ``"none"`` or ``"pooled"``, or "map" per pixel.
 
     Returns:
         float64; NaN without a valid pixel.
@@ -275,14 +236,9 @@ def bias(
     return _scores.bias(_tensor(prediction), _tensor(target), _mask(mask), reduction)
 
 
+@documented()
 def rsd(prediction: Any, target: Any, *, mask: Any = None, reduction: str = "mean") -> torch.Tensor:
     """Relative difference of the standard deviations, ``|sp - st| / st``.
-
-    Args:
-        prediction: ``[..., C, H, W]``, ``[C, H, W]`` or ``[H, W]``.
-        target: the same shape.
-        mask: valid pixels.
-        reduction: ``"mean"``, ``"none"`` or ``"pooled"``.
 
     Returns:
         float64; 0 where both sides are constant, infinite where only the target is, NaN
@@ -291,14 +247,9 @@ def rsd(prediction: Any, target: Any, *, mask: Any = None, reduction: str = "mea
     return _scores.rsd(_tensor(prediction), _tensor(target), _mask(mask), reduction)
 
 
+@documented()
 def r2(prediction: Any, target: Any, *, mask: Any = None, reduction: str = "mean") -> torch.Tensor:
     """Coefficient of determination, ``1 - sum (p - t)^2 / sum (t - mean t)^2``.
-
-    Args:
-        prediction: ``[..., C, H, W]``, ``[C, H, W]`` or ``[H, W]``.
-        target: the same shape.
-        mask: valid pixels.
-        reduction: ``"mean"``, ``"none"`` or ``"pooled"``.
 
     Returns:
         float64; at most 1. Where the target is constant: 1 for equal images, else 0; NaN without
@@ -307,6 +258,16 @@ def r2(prediction: Any, target: Any, *, mask: Any = None, reduction: str = "mean
     return _scores.r2(_tensor(prediction), _tensor(target), _mask(mask), reduction)
 
 
+@documented(
+    vectors=(
+        '``"bands"``, the mean angle over pixels of their spectra (torchmetrics), or '
+        '``"image"``, one vector per image (the DeepLight paper\'s tables).'
+    ),
+    unit='``"radians"`` or ``"degrees"``.',
+    allow_one_band="one band has no spectrum and is an error over bands unless asked for.",
+    mask="valid pixels; over bands a pixel counts when it is valid in every band.",
+    reduction='``"mean"``, ``"none"``, ``"pooled"``, or over bands ``"map"``.',
+)
 def sam(
     prediction: Any,
     target: Any,
@@ -319,16 +280,6 @@ def sam(
 ) -> torch.Tensor:
     """Spectral angle between prediction and target.
 
-    Args:
-        prediction: ``[..., C, H, W]``, ``[C, H, W]`` or ``[H, W]``.
-        target: the same shape.
-        vectors: ``"bands"``, the mean angle over pixels of their spectra (torchmetrics), or
-            ``"image"``, one vector per image (the DeepLight paper's tables).
-        unit: ``"radians"`` or ``"degrees"``.
-        allow_one_band: one band has no spectrum and is an error over bands unless asked for.
-        mask: valid pixels; over bands a pixel counts when it is valid in every band.
-        reduction: ``"mean"``, ``"none"``, ``"pooled"``, or over bands ``"map"``.
-
     Returns:
         float64. Two zero vectors enclose 0, a zero vector and another one pi / 2; NaN without a
         valid pixel.
@@ -338,6 +289,13 @@ def sam(
     )
 
 
+@documented(
+    prediction="``[..., C, H, W]``, ``[C, H, W]`` or ``[H, W]`` in physical units.",
+    ratio=(
+        "``h / l``, the fine cell's side over the coarse one's: 1 / scale; needed. torchmetrics "
+        "takes its inverse under the same name."
+    ),
+)
 def ergas(
     prediction: Any,
     target: Any,
@@ -347,14 +305,6 @@ def ergas(
     reduction: str = "mean",
 ) -> torch.Tensor:
     """Wald's relative global error, ``100 h/l sqrt(mean over bands of (RMSE / mean)^2)``.
-
-    Args:
-        prediction: ``[..., C, H, W]``, ``[C, H, W]`` or ``[H, W]`` in physical units.
-        target: the same shape.
-        ratio: ``h / l``, the fine cell's side over the coarse one's: 1 / scale; needed.
-            torchmetrics takes its inverse under the same name.
-        mask: valid pixels.
-        reduction: ``"mean"``, ``"none"`` or ``"pooled"``.
 
     Returns:
         float64. A band whose target has mean 0 counts 0 when exact, else infinity; NaN without a

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import torch
 
 from deeplight._native import metrics as _scores
+from deeplight.metrics.documented import documented
 from deeplight.metrics.functional import _mask, _tensor
 
 __all__ = [
@@ -62,6 +63,7 @@ class SourceWidths(NamedTuple):
     target: torch.Tensor
 
 
+@documented()
 def lit_precision(
     prediction: Any,
     target: Any,
@@ -72,13 +74,6 @@ def lit_precision(
 ) -> torch.Tensor:
     """Share of the prediction's lit pixels that are lit in the target.
 
-    Args:
-        prediction: ``[..., C, H, W]``, ``[C, H, W]`` or ``[H, W]``.
-        target: the same shape.
-        threshold: a pixel is lit when strictly brighter, on both sides; needed.
-        mask: valid pixels.
-        reduction: ``"mean"``, ``"none"`` or ``"pooled"``.
-
     Returns:
         float64 in [0, 1]; 1 where neither side is lit, 0 where only one is, NaN without a valid
         pixel or when one is NaN.
@@ -88,6 +83,7 @@ def lit_precision(
     )
 
 
+@documented()
 def lit_recall(
     prediction: Any,
     target: Any,
@@ -98,13 +94,6 @@ def lit_recall(
 ) -> torch.Tensor:
     """Share of the target's lit pixels that are lit in the prediction.
 
-    Args:
-        prediction: ``[..., C, H, W]``, ``[C, H, W]`` or ``[H, W]``.
-        target: the same shape.
-        threshold: a pixel is lit when strictly brighter, on both sides; needed.
-        mask: valid pixels.
-        reduction: ``"mean"``, ``"none"`` or ``"pooled"``.
-
     Returns:
         float64 in [0, 1]; 1 where neither side is lit, 0 where only one is, NaN without a valid
         pixel or when one is NaN.
@@ -114,6 +103,7 @@ def lit_recall(
     )
 
 
+@documented()
 def lit_f1(
     prediction: Any,
     target: Any,
@@ -124,13 +114,6 @@ def lit_f1(
 ) -> torch.Tensor:
     """Harmonic mean of lit precision and recall.
 
-    Args:
-        prediction: ``[..., C, H, W]``, ``[C, H, W]`` or ``[H, W]``.
-        target: the same shape.
-        threshold: a pixel is lit when strictly brighter, on both sides; needed.
-        mask: valid pixels.
-        reduction: ``"mean"``, ``"none"`` or ``"pooled"``.
-
     Returns:
         float64 in [0, 1]; 1 where neither side is lit, 0 where only one is, NaN without a valid
         pixel or when one is NaN.
@@ -138,6 +121,10 @@ def lit_f1(
     return _scores.lit_f1(_tensor(prediction), _tensor(target), threshold, _mask(mask), reduction)
 
 
+@documented(
+    saturation="that level in the images' units (63 for DMSP-OLS); needed.",
+    statistic='``"rmse"``, ``"mae"`` or ``"bias"``.',
+)
 def saturated_core_error(
     prediction: Any,
     target: Any,
@@ -149,14 +136,6 @@ def saturated_core_error(
 ) -> torch.Tensor:
     """Error over pixels whose target is at or above the level where the coarse sensor stops.
 
-    Args:
-        prediction: ``[..., C, H, W]``, ``[C, H, W]`` or ``[H, W]``.
-        target: the same shape.
-        saturation: that level in the images' units (63 for DMSP-OLS); needed.
-        statistic: ``"rmse"``, ``"mae"`` or ``"bias"``.
-        mask: valid pixels.
-        reduction: ``"mean"``, ``"none"`` or ``"pooled"``.
-
     Returns:
         float64 in the images' units; NaN without a valid core pixel.
     """
@@ -165,18 +144,14 @@ def saturated_core_error(
     )
 
 
+@documented(
+    edges="K + 1 ascending values; bins are half open, the last one closed.",
+    reduction='``"pooled"``, ``"none"`` or ``"mean"``.',
+)
 def errors_by_brightness(
     prediction: Any, target: Any, edges: Any, *, mask: Any = None, reduction: str = "pooled"
 ) -> BrightnessErrors:
-    """Count, bias, MAE and RMSE per bin of the target's brightness.
-
-    Args:
-        prediction: ``[..., C, H, W]``, ``[C, H, W]`` or ``[H, W]``.
-        target: the same shape.
-        edges: K + 1 ascending values; bins are half open, the last one closed.
-        mask: valid pixels.
-        reduction: ``"pooled"``, ``"none"`` or ``"mean"``.
-    """
+    """Count, bias, MAE and RMSE per bin of the target's brightness."""
     values = [float(edge) for edge in edges]
     return BrightnessErrors(
         *_scores.errors_by_brightness(
@@ -185,6 +160,7 @@ def errors_by_brightness(
     )
 
 
+@documented()
 def zone_sums(prediction: Any, target: Any, zones: Any, *, mask: Any = None) -> ZoneSums:
     """Sums of lights of every zone with a label above 0; ``zones`` are integers."""
     return ZoneSums(
@@ -192,6 +168,7 @@ def zone_sums(prediction: Any, target: Any, zones: Any, *, mask: Any = None) -> 
     )
 
 
+@documented()
 def city_regression(
     prediction: Any, target: Any, zones: Any, *, mask: Any = None
 ) -> CityRegression:
@@ -201,6 +178,13 @@ def city_regression(
     )
 
 
+@documented(
+    prediction="``[..., H, W]``.",
+    min_peak="least peak of a source in the target's units; needed.",
+    radius="a source is the largest value this many pixels around.",
+    dark="no pixel at that distance is brighter than this part of the peak.",
+    shift="how far, in pixels, the prediction's peak may lie from the target's.",
+)
 def source_widths(
     prediction: Any,
     target: Any,
@@ -211,17 +195,7 @@ def source_widths(
     shift: int = 2,
     mask: Any = None,
 ) -> SourceWidths:
-    """Full width at half maximum of isolated sources of the target, and of the prediction there.
-
-    Args:
-        prediction: ``[..., H, W]``.
-        target: the same shape.
-        min_peak: least peak of a source in the target's units; needed.
-        radius: a source is the largest value this many pixels around.
-        dark: no pixel at that distance is brighter than this part of the peak.
-        shift: how far, in pixels, the prediction's peak may lie from the target's.
-        mask: valid pixels.
-    """
+    """Full width at half maximum of isolated sources of the target, and of the prediction there."""
     return SourceWidths(
         *_scores.source_widths(
             _tensor(prediction), _tensor(target), min_peak, radius, dark, shift, _mask(mask)

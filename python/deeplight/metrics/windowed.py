@@ -24,6 +24,7 @@ from typing import Any, NamedTuple
 import torch
 
 from deeplight._native import metrics as _scores
+from deeplight.metrics.documented import documented
 from deeplight.metrics.functional import _json, _mask, _tensor
 
 __all__ = [
@@ -49,6 +50,21 @@ class PiqeBlocks(NamedTuple):
     noise: torch.Tensor  #: boolean: a noise-like centre of an active block
 
 
+@documented(
+    prediction=(
+        "``[..., C, H, W]``, ``[C, H, W]`` or ``[H, W]``; sides hold the window at the last "
+        "scale, 176 pixels with the defaults."
+    ),
+    mask="valid pixels; a coarse pixel is valid where all four of its pixels are.",
+    where="window centres that count; a coarse pixel counts where any of its four does.",
+    reduction='``"mean"``, ``"none"``, or ``"pooled"`` over the windows of all images.',
+    weights="powers of the scales, fine to coarse; their number is that of the scales.",
+    negative='what a negative mean at a scale becomes: ``"clamp"`` 0, ``"nan"`` NaN.',
+    raises=(
+        "shapes differ, data_range is missing or not above 0, the image is too small, a weight "
+        "is below 0 or there is none, or the mask is not boolean."
+    ),
+)
 def ms_ssim(
     prediction: Any,
     target: Any,
@@ -69,27 +85,8 @@ def ms_ssim(
     Scales halve by the mean of 2 x 2 pixels; the contrast and structure term counts at all scales
     but the last, the whole SSIM at the last; windows wholly inside the image. Differentiable.
 
-    Args:
-        prediction: ``[..., C, H, W]``, ``[C, H, W]`` or ``[H, W]``; sides hold the window at the
-            last scale, 176 pixels with the defaults.
-        target: the same shape.
-        data_range: peak of the images' units (255 for 8-bit); needed, never guessed.
-        mask: valid pixels; a coarse pixel is valid where all four of its pixels are.
-        where: window centres that count; a coarse pixel counts where any of its four does.
-        reduction: ``"mean"``, ``"none"``, or ``"pooled"`` over the windows of all images.
-        weights: powers of the scales, fine to coarse; their number is that of the scales.
-        negative: what a negative mean at a scale becomes: ``"clamp"`` 0, ``"nan"`` NaN.
-        window_size: odd, pixels.
-        sigma: of the Gaussian, pixels.
-        k1: luminance constant.
-        k2: contrast constant.
-
     Returns:
         float64, at most 1; NaN where a scale has no window left.
-
-    Raises:
-        ValueError: shapes differ, data_range is missing or not above 0, the image is too small,
-            a weight is below 0 or there is none, or the mask is not boolean.
     """
     options = {
         "weights": list(weights),
@@ -110,6 +107,23 @@ def ms_ssim(
     )
 
 
+@documented(
+    prediction="``[..., C, H, W]``, ``[C, H, W]`` or ``[H, W]``, sides at least the window.",
+    where="window centres that count.",
+    reduction=(
+        '``"mean"``, ``"none"``, ``"pooled"`` over all windows of the batch, or ``"map"``, NaN '
+        "at dropped windows."
+    ),
+    degenerate=(
+        "what windows flat on both sides, or with both means zero, are worth. Night lights are "
+        'full of them. ``"one"`` as the authors\' code: 1 where both are dark, ``2ab / (a^2 + '
+        'b^2)`` where flat at a and b; ``"zero"``; ``"skip"``.'
+    ),
+    window_size="pixels; odd with a Gaussian window or a mirrored border.",
+    window='``"uniform"`` or ``"gaussian"``.',
+    sigma="of a Gaussian window, pixels.",
+    raises="shapes differ, the image is smaller than the window, or a mask is not boolean.",
+)
 def uiqi(
     prediction: Any,
     target: Any,
@@ -128,26 +142,8 @@ def uiqi(
     ``4 cov(x, y) mean(x) mean(y) / ((var(x) + var(y)) (mean(x)^2 + mean(y)^2))`` per window,
     averaged; needs no data range. Differentiable.
 
-    Args:
-        prediction: ``[..., C, H, W]``, ``[C, H, W]`` or ``[H, W]``, sides at least the window.
-        target: the same shape.
-        mask: valid pixels.
-        where: window centres that count.
-        reduction: ``"mean"``, ``"none"``, ``"pooled"`` over all windows of the batch, or
-            ``"map"``, NaN at dropped windows.
-        degenerate: what windows flat on both sides, or with both means zero, are worth. Night
-            lights are full of them. ``"one"`` as the authors' code: 1 where both are dark,
-            ``2ab / (a^2 + b^2)`` where flat at a and b; ``"zero"``; ``"skip"``.
-        window_size: pixels; odd with a Gaussian window or a mirrored border.
-        window: ``"uniform"`` or ``"gaussian"``.
-        sigma: of a Gaussian window, pixels.
-        padding: ``"valid"``, windows wholly inside, or ``"reflect"``, the border mirrored.
-
     Returns:
         float64 in [-1, 1]; NaN where no window is left.
-
-    Raises:
-        ValueError: shapes differ, the image is smaller than the window, or a mask is not boolean.
     """
     options = {
         "degenerate": degenerate,
@@ -166,6 +162,11 @@ def uiqi(
     )
 
 
+@documented(
+    reduction='``"mean"``, ``"none"``, ``"pooled"`` or ``"map"``.',
+    filter='``"difference"`` to the next pixel right and below, or ``"sobel"``, Sobel / 8.',
+    norm='``"l2"`` ``sqrt(dx^2 + dy^2)`` or ``"l1"`` ``|dx| + |dy|``.',
+)
 def gradient_error(
     prediction: Any,
     target: Any,
@@ -180,21 +181,9 @@ def gradient_error(
 
     Differentiable.
 
-    Args:
-        prediction: ``[..., C, H, W]``, ``[C, H, W]`` or ``[H, W]``.
-        target: the same shape.
-        mask: valid pixels.
-        where: pixels whose windows count.
-        reduction: ``"mean"``, ``"none"``, ``"pooled"`` or ``"map"``.
-        filter: ``"difference"`` to the next pixel right and below, or ``"sobel"``, Sobel / 8.
-        norm: ``"l2"`` ``sqrt(dx^2 + dy^2)`` or ``"l1"`` ``|dx| + |dy|``.
-
     Returns:
         float64, the images' units per pixel; 0 for identical images, NaN where no window is left
         (one pixel wide or high).
-
-    Raises:
-        ValueError: shapes differ or a mask is not boolean.
     """
     options = _json("gradient_error", {"filter": filter, "norm": norm})
     return _scores.gradient_error(
@@ -268,6 +257,12 @@ def piqe_blocks(image: Any, *, mask: Any = None, where: Any = None, **options: A
     )
 
 
+@documented(
+    image="``[..., C, H, W]``, ``[C, H, W]`` or ``[H, W]``; bands share a histogram.",
+    data_range="bins divide [0, data_range], values outside go to the end bins; needed.",
+    bins="of the histogram.",
+    raises="data_range is missing or not above 0, bins below 1, or the mask is not boolean.",
+)
 def entropy(
     image: Any,
     *,
@@ -278,65 +273,53 @@ def entropy(
 ) -> torch.Tensor:
     """Shannon entropy of the histogram in bits.
 
-    Shannon 1948 (doi:10.1002/j.1538-7305.1948.tb01338.x).
+    It rewards variety of values: noise raises it, and says nothing of whether they are right.
 
-    Args:
-        image: ``[..., C, H, W]``, ``[C, H, W]`` or ``[H, W]``; bands share a histogram.
-        data_range: bins divide [0, data_range], values outside go to the end bins; needed.
-        mask: valid pixels.
-        reduction: ``"mean"``, ``"none"`` or ``"pooled"``.
-        bins: of the histogram.
+    Shannon 1948 (doi:10.1002/j.1538-7305.1948.tb01338.x).
 
     Returns:
         float64 in [0, log2(bins)]; 0 for a constant image, NaN without a valid pixel.
-
-    Raises:
-        ValueError: data_range is missing or not above 0, bins below 1, or the mask is not boolean.
     """
     options = _json("entropy", {"bins": bins})
     return _scores.entropy(_tensor(image), data_range, options, _mask(mask), reduction)
 
 
+@documented(
+    reduction='``"mean"``, ``"none"``, ``"pooled"``, or ``"map"`` ``[..., H - 1, W - 1]``.',
+    raises="a mask is not boolean.",
+)
 def average_gradient(
     image: Any, *, mask: Any = None, where: Any = None, reduction: str = "mean"
 ) -> torch.Tensor:
     """Mean of ``sqrt((dx^2 + dy^2) / 2)``, differences to the next pixel right and below.
 
-    Args:
-        image: ``[..., C, H, W]``, ``[C, H, W]`` or ``[H, W]``.
-        mask: valid pixels.
-        where: pixels whose windows count.
-        reduction: ``"mean"``, ``"none"``, ``"pooled"``, or ``"map"`` ``[..., H - 1, W - 1]``.
+    It rewards every step between neighbours: noise raises it like detail does.
 
     Returns:
         float64, the image's units per pixel; 0 for a constant image, NaN where no window of 2 x 2
         is left.
-
-    Raises:
-        ValueError: a mask is not boolean.
     """
     return _scores.average_gradient(_tensor(image), _mask(mask), _mask(where), reduction)
 
 
+@documented(
+    reduction=(
+        '``"mean"``, ``"none"``, ``"pooled"``, or ``"map"``, the Laplacian itself ``[..., H - '
+        "2, W - 2]``."
+    ),
+    raises="a mask is not boolean.",
+)
 def laplacian_variance(
     image: Any, *, mask: Any = None, where: Any = None, reduction: str = "mean"
 ) -> torch.Tensor:
     """Population variance of the Laplacian (0 1 0, 1 -4 1, 0 1 0), windows wholly inside.
 
-    Pech-Pacheco et al. 2000 (doi:10.1109/ICPR.2000.903548).
+    It rewards sharpness and noise alike: noise raises it more than detail does.
 
-    Args:
-        image: ``[..., C, H, W]``, ``[C, H, W]`` or ``[H, W]``.
-        mask: valid pixels.
-        where: pixels whose windows count.
-        reduction: ``"mean"``, ``"none"``, ``"pooled"``, or ``"map"``, the Laplacian itself
-            ``[..., H - 2, W - 2]``.
+    Pech-Pacheco et al. 2000 (doi:10.1109/ICPR.2000.903548).
 
     Returns:
         float64, units squared; 0 for a constant image or a plane, NaN where no window of 3 x 3 is
         left.
-
-    Raises:
-        ValueError: a mask is not boolean.
     """
     return _scores.laplacian_variance(_tensor(image), _mask(mask), _mask(where), reduction)
