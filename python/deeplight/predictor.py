@@ -211,7 +211,7 @@ class Predictor:
                 inputs,
                 outputs,
                 guide_pairs(guides),
-                **({"qa": quality_texts(qa)} if qa else {}),
+                qa=quality_texts(qa),
                 tile=tile,
                 align=align,
                 consistency=consistency,
