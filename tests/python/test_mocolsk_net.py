@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 
 import deeplight
 import reference_mocolsk_net as reference
@@ -200,6 +201,36 @@ def test_checkpointing_gives_the_same_gradients():
         gradients.append({n: p.grad for n, p in net.named_parameters()})
     for name, gradient in gradients[0].items():
         torch.testing.assert_close(gradients[1][name], gradient, rtol=1e-12, atol=1e-12)
+
+
+class Layouts(TorchDispatchMode):
+    """Memory formats in which the maps of a network enter its convolutions."""
+
+    def __init__(self):
+        super().__init__()
+        self.found = []
+
+    def __torch_dispatch__(self, function, types, arguments=(), keywords=None):
+        if function is torch.ops.aten.convolution.default:
+            image = arguments[0]
+            # Maps of one channel or one pixel have both formats.
+            if image.shape[1] > 1 and image.shape[2] > 1:
+                self.found.append(image.is_contiguous(memory_format=torch.channels_last))
+        return function(*arguments, **(keywords or {}))
+
+
+@pytest.mark.parametrize("fusion", ["mocolsk", "sk", "concatenation"])
+def test_convolutions_see_one_layout_from_end_to_end(fusion):
+    """A part that returned the other one would slow down all that follow."""
+    net = deeplight.create_model("mocolsk_net", **SMALL, fusion=fusion).eval()
+    low, guides = inputs(net, dtype=torch.float32)
+    guides = {name: guide.contiguous() for name, guide in guides.items()}
+    for gradients in (False, True):
+        with torch.set_grad_enabled(gradients), Layouts() as layouts:
+            net(low, guides)
+        stem, *others = layouts.found
+        assert len(others) > 20 and not stem
+        assert set(others) == {not gradients}
 
 
 def test_eight_patches_are_learned_to_a_tenth_of_a_kelvin():
