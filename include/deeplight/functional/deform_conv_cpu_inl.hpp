@@ -6,7 +6,7 @@
 #include <algorithm>
 #include <vector>
 
-#include "deeplight/functional/deform_conv.hpp"
+#include "deeplight/core/config.hpp"
 #include "deeplight/functional/deform_conv_geometry.hpp"
 #include "deeplight/functional/on_large_pages.hpp"
 #include "deeplight/functional/torch_parallel.hpp"
