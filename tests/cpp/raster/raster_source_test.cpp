@@ -190,6 +190,13 @@ TEST_CASE("quality: chosen bits make pixels of every band missing") {
   const QualityMask parsed = QualityMask::parse("/a:b/qa.tif:0,4-6,31");
   CHECK(parsed.path == "/a:b/qa.tif");
   CHECK(parsed.bits == ((1U << 0) | (7U << 4) | (1U << 31)));
+  CHECK(parsed.band == 0);
+  CHECK(parsed.bit_list() == "0,4,5,6,31");
+  const QualityMask third = QualityMask::parse("/a@b/qa.tif@2:1");
+  CHECK(third.path == "/a@b/qa.tif");
+  CHECK(third.band == 2);
+  CHECK(QualityMask::parse("night@sea.tif:1").path == "night@sea.tif");
+  CHECK(QualityMask::parse("@3:1").path == "@3");
   for (const char* text : {"qa.tif", "qa.tif:", ":1", "qa.tif:32", "qa.tif:3-1", "qa.tif:1,",
                            "qa.tif:1;2", "qa.tif:-1", "qa.tif:x"}) {
     CAPTURE(text);
@@ -219,6 +226,10 @@ TEST_CASE("quality: chosen bits make pixels of every band missing") {
   }
   const Block second = mask_by_quality(light, {folder / "qa.tif", 2}).read({1, 0, 2, 4}, {1});
   CHECK(std::count(second.valid.begin(), second.valid.end(), 1) == 0);
+  make_raster(folder / "byte.tif", {.type = GDT_Byte});
+  CHECK(contains(message_of<InvalidArgument>(
+                     [&] { mask_by_quality(light, {folder / "byte.tif", (1U << 3) | (1U << 8)}); }),
+                 "holds uint8, bits 0 to 7; asked for 3,8"));
   make_raster(folder / "float.tif", {});
   CHECK_THROWS_AS(mask_by_quality(light, {folder / "float.tif", 1}), InvalidArgument);
   CHECK_THROWS_AS(mask_by_quality(light, {folder / "qa.tif", 0}), InvalidArgument);
