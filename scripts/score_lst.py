@@ -24,6 +24,7 @@ from deeplight.downscaling import (
     network_candidate,
     prepared_alike,
     score,
+    worst_cells,
 )  # fmt: skip
 from deeplight.models import load_network
 from deeplight.training import load_config, load_data
@@ -41,6 +42,7 @@ def main() -> None:
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", dest="settings")
     parser.add_argument("--index", default="ndvi", help="guide band that sharpening uses")
     parser.add_argument("--per-image", action="store_true", help="score each region, then average")
+    parser.add_argument("--cells", type=int, default=0, help="also print so many worst cells")
     parser.add_argument("--json", action="store_true", help="machine-readable, one object")
     arguments = parser.parse_args()
     overrides = dict(setting(text) for text in arguments.settings)
@@ -65,6 +67,15 @@ def main() -> None:
     cells = sum(height * width for _, _, height, width in data.regions[arguments.part])
     print(f"{config.weights.name}, {arguments.part}: {cells} low-resolution cells")
     print("\n".join(lines(rows, averaged_images=arguments.per_image)))
+    for name, candidate in candidates.items() if arguments.cells else ():
+        against, count = candidates["bicubic"], arguments.cells
+        found = worst_cells(data, arguments.part, candidate, against, count)
+        print(
+            f"{name}: {found.closer:.0%} of the pixels are closer than bicubic's; {count} cells "
+            f"hold {found.share:.0%} of the squared error: (row, column) {found.cells}; guides "
+            f"there up to {found.guide_extreme:.0f} standard deviations, in training "
+            f"{found.known_extreme:.0f}"
+        )
 
 
 if __name__ == "__main__":

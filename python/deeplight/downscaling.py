@@ -21,8 +21,8 @@ from deeplight.training.data import Region, TrainingData
 from deeplight.training.guide_ridge import fit_ridge, guide_bands
 
 __all__ = [
-    "COLUMNS", "Candidate", "Scores", "averaged", "baseline_candidates", "lines",
-    "network_candidate", "prepared_alike", "score",
+    "COLUMNS", "Candidate", "Scores", "WorstCells", "averaged", "baseline_candidates", "lines",
+    "network_candidate", "prepared_alike", "score", "worst_cells",
 ]  # fmt: skip
 
 #: Scores and their units, in the table's order.
@@ -111,6 +111,57 @@ def score(
             _interval(errors[against] - errors[name]),
         )
     return rows
+
+
+@dataclass(frozen=True)
+class WorstCells:
+    """Where a candidate's error is.
+
+    Attributes:
+        closer: share of the pixels that are closer to the truth than the other candidate's.
+        share: of the squared error that the worst cells hold.
+        cells: row and column of each in the low resolution, worst first.
+        guide_extreme: largest absolute guide value in them, standard deviations of training.
+        known_extreme: the same over the training part.
+    """
+
+    closer: float
+    share: float
+    cells: list[tuple[int, int]]
+    guide_extreme: float
+    known_extreme: float
+
+
+def worst_cells(
+    data: TrainingData, part: str, candidate: Candidate, against: Candidate, count: int = 5
+) -> WorstCells:
+    """The low-resolution cells of a part that hold most of a candidate's squared error."""
+    scale, squares, cells, closer = data.scale, [], [], []
+    bands = guide_bands(data).abs()
+    for region in data.regions[part]:
+        truth, valid = (data.window(image, region)[0, 0] for image in (data.target, data.valid))
+        errors = [(make(region).double() - truth) for make in (candidate, against)]
+        valid = valid & errors[0].isfinite() & errors[1].isfinite()
+        closer.append((errors[0].abs() < errors[1].abs())[valid])
+        squared = errors[0].square().where(valid, 0)
+        blocks = squared.reshape(region[2], scale, region[3], scale).sum((1, 3))
+        squares.append(blocks.flatten())
+        cells += [
+            (region[0] + row, region[1] + column)
+            for row in range(region[2])
+            for column in range(region[3])
+        ]
+    largest = torch.cat(squares).topk(min(count, len(cells)))
+    worst = [cells[index] for index in largest.indices.tolist()]
+    windows = [data.window(bands, (row, column, 1, 1)) for row, column in worst]
+    known = [data.window(bands, region) for region in data.regions["train"]]
+    return WorstCells(
+        float(torch.cat(closer).double().mean()),
+        float(largest.values.sum() / torch.cat(squares).sum()),
+        worst,
+        max(float(window.nan_to_num(0).max()) for window in windows),
+        max(float(window.nan_to_num(0).max()) for window in known),
+    )
 
 
 def _values(image: torch.Tensor, truth: torch.Tensor) -> dict[str, float]:

@@ -10,7 +10,14 @@ import pytest
 import torch
 
 from deeplight import _native
-from deeplight.downscaling import COLUMNS, baseline_candidates, lines, prepared_alike, score
+from deeplight.downscaling import (
+    COLUMNS,
+    baseline_candidates,
+    lines,
+    prepared_alike,
+    score,
+    worst_cells,
+)
 from deeplight.training import load_config, load_data, train
 
 ROOT = Path(__file__).parents[2]
@@ -106,6 +113,25 @@ def test_a_perfect_candidate_and_missing_pixels(data):
     expected = float(error.flatten()[1:].square().mean().sqrt())
     assert rows["bicubic"].values["rmse"] == pytest.approx(expected)
     assert len(list(lines(rows))) == 3
+
+
+def test_worst_cells(data):
+    (region,) = data.regions["test"]
+    truth = data.window(data.target, region)[0, 0].double()
+
+    def off_in_two_cells(region):
+        image = truth + 0.01
+        image[4:8, 8:12] += 3
+        image[0, 0] += 2
+        return image
+
+    found = worst_cells(data, "test", off_in_two_cells, lambda region: truth + 1.0, 2)
+    assert found.cells == [(region[0] + 1, region[1] + 2), region[:2]]
+    everywhere = off_in_two_cells(region) - truth
+    inside = everywhere[4:8, 8:12].square().sum() + everywhere[:4, :4].square().sum()
+    assert found.share == pytest.approx(float(inside / everywhere.square().sum()))
+    assert found.closer == pytest.approx(1 - 17 / truth.numel())
+    assert found.guide_extreme > 0 and 1 < found.known_extreme < 20
 
 
 def test_scores_of_images_are_averaged(scene, table):
