@@ -174,7 +174,7 @@ class Predictor:
             nodata: of the output; by default the input's where it is negative, else NaN.
             overwrite: replace existing outputs, discard what interrupted runs left.
             resume: continue where an interrupted run of the same job stopped; the result has the
-                bytes of an undisturbed run.
+                bytes of an undisturbed run. Outputs of the same job that are there already stay.
             compression: ``"deflate"``, ``"lzw"``, ``"zstd"`` or ``"none"``.
             format: of the output; by default what the name of the file says.
             precision: ``"float32"``, or ``"bfloat16"`` for PyTorch's autocast.
