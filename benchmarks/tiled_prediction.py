@@ -44,10 +44,13 @@ SCALE = 8
 
 
 def write(path: Path, shape: tuple[int, int, int], cell: float, sparse: bool = False) -> None:
-    """A raster of random 8-bit values, or one that stores nothing: all of it one value."""
+    """A raster of random 8-bit values, or one of float32 that stores nothing: all of it zero.
+
+    Float32 so that also 4k squared fills GDAL's cache, whose limit is part of the peak.
+    """
     bands, rows, columns = shape
     profile = {"driver": "GTiff", "count": bands, "height": rows, "width": columns}
-    profile |= {"dtype": "uint8", "crs": "EPSG:32622", "tiled": True}
+    profile |= {"dtype": "float32" if sparse else "uint8", "crs": "EPSG:32622", "tiled": True}
     profile |= {"transform": from_origin(500000, 9000000, cell, cell), "BIGTIFF": "IF_SAFER"}
     random = np.random.default_rng(1)
     with rasterio.open(path, "w", **profile, SPARSE_OK=sparse) as target:
@@ -312,45 +315,45 @@ def growth(repeats: int) -> None:
 
 def memory(sides: list[int], lit: float) -> None:
     """Peak memory of a process that predicts a sparse raster of SIDE thousand pixels squared."""
+    tile = 128
     for side in sides:
-        done = subprocess.run(
-            [sys.executable, __file__, "--one", str(side), "--lit", str(lit)],
-            stdout=subprocess.PIPE, text=True, check=True,
-        )  # fmt: skip
+        size = side * 1000 // SCALE // 4 * 4
+        with tempfile.TemporaryDirectory(dir=".") as name:
+            folder = Path(name)
+            count = write_sparse(folder / "low.tif", size, tile, lit)
+            write(folder / "dem.tif", (1, size * SCALE, size * SCALE), 1000.0 / SCALE, sparse=True)
+            done = subprocess.run(
+                [sys.executable, __file__, "--one", name, "--tile", str(tile)],
+                stdout=subprocess.PIPE, text=True, check=True,
+            )  # fmt: skip
         facts = json.loads(done.stdout)
         print(
             f"{side}k squared: peak {facts['peak']:.1f} MiB (before: {facts['before']:.1f}), "
-            f"{facts['tiles']} tiles, {facts['lit']} of them lit, {facts['seconds']:.0f} s",
+            f"{facts['tiles']} tiles, {count} of them lit, {facts['seconds']:.0f} s",
             flush=True,
         )
 
 
-def one(side: int, lit: float) -> None:
-    """What `memory` starts: one sparse raster, lit here and there, its peak as JSON.
-
-    The tiles that hold light lie about the middle first, so that each size computes whole ones.
-    """
-    tile = 128
-    size = side * 1000 // SCALE // 4 * 4
+def one(folder: Path, tile: int) -> None:
+    """What `memory` starts: the prediction of one raster, its peak as JSON."""
     predictor = predictor_of({"dem": 1}, width=8, fuse={"blocks": 1})
-    with tempfile.TemporaryDirectory(dir=".") as name:
-        folder = Path(name)
-        count = write_sparse(folder / "low.tif", size, tile, lit)
-        write(folder / "dem.tif", (1, size * SCALE, size * SCALE), 1000.0 / SCALE, sparse=True)
-        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-        start = time.perf_counter()
-        report = predictor.predict(
-            folder / "low.tif", {"dem": folder / "dem.tif"}, folder / "sr.tif",
-            tile=tile, progress=False,
-        )  # fmt: skip
-        seconds = time.perf_counter() - start
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    start = time.perf_counter()
+    report = predictor.predict(
+        folder / "low.tif", {"dem": folder / "dem.tif"}, folder / "sr.tif",
+        tile=tile, progress=False,
+    )  # fmt: skip
+    seconds = time.perf_counter() - start
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    facts = {"peak": peak, "before": before, "seconds": seconds, "lit": count}
+    facts = {"peak": peak, "before": before, "seconds": seconds}
     print(json.dumps(facts | {"tiles": report.rasters[0].tiles}))
 
 
 def write_sparse(path: Path, size: int, tile: int, lit: float) -> int:
-    """A raster of nodata, stored sparsely, with light in a share of its tiles: how many."""
+    """A raster of nodata, stored sparsely, with light in a share of its tiles: how many.
+
+    Those about the middle first, so that each size computes whole ones.
+    """
     tiles = (size + tile - 1) // tile
     wanted = max(16, round(lit * tiles * tiles))
     middle = (tiles - 1) / 2
@@ -378,10 +381,11 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=3, help="of each size below 64 Mpx")
     parser.add_argument("--memory", type=int, nargs="+", metavar="THOUSANDS")
     parser.add_argument("--lit", type=float, default=0.02, help="share of tiles with light")
-    parser.add_argument("--one", type=int, help=argparse.SUPPRESS)
+    parser.add_argument("--one", type=Path, help=argparse.SUPPRESS)
+    parser.add_argument("--tile", type=int, default=128, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.one:
-        one(arguments.one, arguments.lit)
+        one(arguments.one, arguments.tile)
     if arguments.growth:
         growth(arguments.repeats)
     if arguments.memory:

@@ -71,13 +71,13 @@ class GdalCacheScope {
 
 /// glibc reuses a freed block for one of the same size and a wider alignment, such as PyTorch asks
 /// for, only by chance (bug 14581, until 2.38): with every tile the heap would grow by some tens of
-/// megabytes. Blocks of at least 4 MiB are taken from the system and given back instead.
+/// megabytes. Blocks of at least 2 MiB are taken from the system and given back instead.
 class AllocationScope {
  public:
   AllocationScope() {
 #if defined(__GLIBC__)
     malloc_trim(0);
-    mallopt(M_MMAP_THRESHOLD, 4 << 20);
+    mallopt(M_MMAP_THRESHOLD, 2 << 20);
 #endif
   }
   ~AllocationScope() {
