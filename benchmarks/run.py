@@ -13,6 +13,7 @@ import dataclasses
 import importlib
 import json
 import platform
+import sys
 from pathlib import Path
 
 import torch
@@ -74,7 +75,8 @@ def main() -> None:
             "" if row.peak is None else f"{row.peak:.0%} {row.bound}",
             "" if row.at_most is None else f"{row.at_most:.1f}", row.note,
         )  # fmt: skip
-    Console().print(table)
+    # A file or a pipe has no width of its own, and cut figures are of no use.
+    Console(width=None if sys.stdout.isatty() else 240).print(table)
     if arguments.json:
         result = {
             "machine": _machine(),
