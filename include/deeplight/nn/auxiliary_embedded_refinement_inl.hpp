@@ -67,7 +67,7 @@ DEEPLIGHT_INLINE Tensors AuxiliaryEmbeddedRefinement::run_step(Step step, const 
   at::Tensor features = expanded(*step.expand, inputs[0]);
   if (options.guide_gate) {
     const auto hidden = at::relu(step.gate0->forward(inputs[2]));
-    features = features * (1 + step.gate1->forward(hidden));
+    features = features * (1 + pointwise(step.gate1, hidden));
   }
   Tensors outputs;
   // The last features, the largest tensors of all, need not outlive their step.

@@ -55,10 +55,10 @@ DEEPLIGHT_INLINE at::Tensor CMFMImpl::forward(const at::Tensor& a, const at::Ten
     };
     at::Tensor x_a = divisor == 1 ? a : resize(a), x_b = divisor == 1 ? b : resize(b);
     if (stage > 0) {
-      x_a = merges_[0][stage - 1]->forward(at::cat({resize(y_a), x_a}, 1));
-      x_b = merges_[1][stage - 1]->forward(at::cat({resize(y_b), x_b}, 1));
+      x_a = pointwise(merges_[0][stage - 1], at::cat({resize(y_a), x_a}, 1));
+      x_b = pointwise(merges_[1][stage - 1], at::cat({resize(y_b), x_b}, 1));
     }
-    if (options_.cross_branch) x_a = x_a + projections_[stage]->forward(x_b);
+    if (options_.cross_branch) x_a = x_a + pointwise(projections_[stage], x_b);
     y_a = run_blocks(0, stage, x_a);
     y_b = run_blocks(1, stage, x_b);
   }

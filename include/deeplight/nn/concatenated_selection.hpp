@@ -62,7 +62,7 @@ class ConcatenatedSelectionImpl : public torch::nn::Module {
             main.sizes(), " and guide ", guide.sizes(), " differ");
     const auto both = at::cat({main, guide}, 1);
     const auto inner = scope.of("block");
-    return merge_->forward(sk_ ? sk_->forward(both, inner) : lsk_->forward(both, inner));
+    return pointwise(merge_, sk_ ? sk_->forward(both, inner) : lsk_->forward(both, inner));
   }
 
   double margin() const { return static_cast<double>(radius()); }

@@ -5,6 +5,8 @@
 
 #include <cstdint>
 
+#include "deeplight/functional/projection_conv.hpp"
+
 namespace deeplight::nn {
 
 /// 3x3 convolution with bias that keeps the size (stride 1) or halves it (stride 2).
@@ -15,6 +17,13 @@ inline torch::nn::Conv2d conv3(std::int64_t in, std::int64_t out, std::int64_t s
 /// 1x1 convolution with bias.
 inline torch::nn::Conv2d conv1(std::int64_t in, std::int64_t out) {
   return torch::nn::Conv2d(torch::nn::Conv2dOptions(in, out, 1));
+}
+
+/// conv(image) of a 1x1 convolution, with the same bits on any number of threads: PyTorch's own
+/// sums in an order that follows their number.
+inline at::Tensor pointwise(const torch::nn::Conv2d& conv, const at::Tensor& image) {
+  if (!image.is_cpu()) return conv->forward(image);
+  return functional::projection_conv2d(image, conv->weight, conv->bias, {1, 1}, {0, 0});
 }
 
 }  // namespace deeplight::nn

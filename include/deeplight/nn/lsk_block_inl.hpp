@@ -40,7 +40,7 @@ DEEPLIGHT_INLINE at::Tensor LSKBlockImpl::forward(const at::Tensor& features,
                                                   const PooledScope& scope) {
   if (spatial_) return selective_kernel(*cascade_, *spatial_, features, features);
   auto branches = cascade_(features);
-  for (std::size_t i = 0; i < branches.size(); ++i) branches[i] = mixes_[i]->forward(branches[i]);
+  for (std::size_t i = 0; i < branches.size(); ++i) branches[i] = pointwise(mixes_[i], branches[i]);
   return features * channel_->forward(branches, std::nullopt, scope.of("selection"));
 }
 

@@ -62,7 +62,7 @@ DEEPLIGHT_INLINE at::Tensor MoCoLSKImpl::select(const at::Tensor& features,
     return selective_kernel(*cascade_, *spatial_, features, multiplier, kernel);
   }
   auto branches = cascade_(features);
-  for (std::size_t i = 0; i < branches.size(); ++i) branches[i] = mixes_[i]->forward(branches[i]);
+  for (std::size_t i = 0; i < branches.size(); ++i) branches[i] = pointwise(mixes_[i], branches[i]);
   return multiplier * channel_->forward(branches, generated, scope.of("selection"));
 }
 

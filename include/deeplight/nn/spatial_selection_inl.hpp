@@ -48,13 +48,13 @@ DEEPLIGHT_INLINE at::Tensor SpatialSelectionImpl::forward(const std::vector<at::
                  : "spatial selection needs a kernel with each call");
   std::vector<at::Tensor> reduced;
   for (std::size_t i = 0; i < branches.size(); ++i)
-    reduced.push_back(reductions_[i]->forward(branches[i]));
+    reduced.push_back(pointwise(reductions_[i], branches[i]));
   const auto all = reduced.size() == 1 ? reduced.front() : at::cat(reduced, 1);
   const auto maps = at::cat({all.mean(1, /*keepdim=*/true), all.amax(1, /*keepdim=*/true)}, 1);
   const auto masks = at::sigmoid(convolve(maps, kernel));
   const auto selected =
       reduced.front() * masks.narrow(1, 0, 1) + reduced.back() * masks.narrow(1, 1, 1);
-  return expand_->forward(selected);
+  return pointwise(expand_, selected);
 }
 
 }  // namespace deeplight::nn

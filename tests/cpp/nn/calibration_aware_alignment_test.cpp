@@ -19,7 +19,7 @@ TEST_CASE("alignment without its network is one convolution and untouched guides
   CHECK(at::equal(aligned.guides[0], guides[0]));
   CHECK(at::equal(aligned.guides[1], guides[1]));
   CHECK(count_of(part) == 8 * 9 + 8);
-  CHECK_FALSE(part.raster_warp(rows_of(at::rand({1, 1, 8, 8}))).has_value());
+  CHECK_FALSE(part.raster_warp(deeplight::rows_of(at::rand({1, 1, 8, 8}))).has_value());
 }
 
 TEST_CASE("warp_guides decides whether a given warp bends the guides") {

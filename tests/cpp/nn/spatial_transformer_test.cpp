@@ -28,10 +28,12 @@ TEST_CASE("the warp of a raster is the median over windows of the training size"
     for (int column = 0; column < 24; column += 8)
       windows.push_back(raster.narrow(2, row, 8).narrow(3, column, 8));
   const auto expected = std::get<0>(part(at::cat(windows)).median(0, true));
-  CHECK(at::allclose(part->of_raster(rows_of(raster)), expected, 1e-6, 1e-7));
+  CHECK(at::allclose(part->of_raster(deeplight::rows_of(raster)), expected, 1e-6, 1e-7));
   // A raster smaller than a window is one window; a ragged one moves its last window inside.
-  CHECK(at::allclose(part->of_raster(rows_of(windows[0])), part(windows[0]), 1e-6, 1e-7));
-  CHECK(part->of_raster(rows_of(at::rand({1, 1, 9, 21}))).sizes() == at::IntArrayRef({1, 2, 3}));
+  CHECK(
+      at::allclose(part->of_raster(deeplight::rows_of(windows[0])), part(windows[0]), 1e-6, 1e-7));
+  CHECK(part->of_raster(deeplight::rows_of(at::rand({1, 1, 9, 21}))).sizes() ==
+        at::IntArrayRef({1, 2, 3}));
 }
 
 TEST_CASE("the spatial transformer refuses images that its pooling would swallow") {
