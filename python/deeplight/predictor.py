@@ -163,7 +163,7 @@ class Predictor:
                 for all rasters, or a list of one for each.
             align: warp guides that lie on another grid; otherwise they are refused.
             tile: side of a tile in low-resolution pixels. Smaller needs less memory and more time;
-                the result is the same.
+                the result is the same, but for networks that pool over their image (MoCoLSK-Net).
             consistency: ``"additive"`` or ``"multiplicative"`` makes block means of the output
                 equal the input.
             non_negative: no output below 0; with additive consistency the nearest such image that

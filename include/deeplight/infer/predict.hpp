@@ -3,8 +3,9 @@
 // Low resolution, guides and output pass through in tiles, so memory does not grow with the raster.
 // A first pass in strips surveys the low resolution and computes image-wide statistics; every
 // output pixel is computed by one owner tile with a halo, so that the result does not depend on the
-// tile size. Finished tiles wait in a journal beside the output, which is encoded once, in order,
-// when all are there: an interrupted run is resumed, and gives the same bytes.
+// tile size (networks that pool their features record them on one tile: there it does). Finished
+// tiles wait in a journal beside the output, which is encoded once, in order, when all are there:
+// an interrupted run is resumed, and gives the same bytes.
 #pragma once
 
 #include <cstdint>
