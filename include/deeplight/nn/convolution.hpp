@@ -21,7 +21,7 @@ inline torch::nn::Conv2d conv1(std::int64_t in, std::int64_t out) {
 
 /// conv(image) of a 1x1 convolution, with the same bits on any number of threads: PyTorch's own
 /// sums in an order that follows their number.
-inline at::Tensor pointwise(const torch::nn::Conv2d& conv, const at::Tensor& image) {
+inline at::Tensor pointwise(torch::nn::Conv2d conv, const at::Tensor& image) {
   if (!image.is_cpu()) return conv->forward(image);
   return functional::projection_conv2d(image, conv->weight, conv->bias, {1, 1}, {0, 0});
 }
