@@ -1,4 +1,4 @@
-# Compiler launcher, linker and warnings: all optional, none changes what is built.
+# Compiler launcher and warnings: all optional, none changes what is built.
 find_program(DEEPLIGHT_CCACHE ccache)
 if(DEEPLIGHT_CCACHE AND NOT CMAKE_CXX_COMPILER_LAUNCHER)
   # Base folder and sloppiness let a second checkout and precompiled headers hit the cache.
@@ -7,11 +7,6 @@ if(DEEPLIGHT_CCACHE AND NOT CMAKE_CXX_COMPILER_LAUNCHER)
     ${DEEPLIGHT_CCACHE})
   set(CMAKE_CXX_COMPILER_LAUNCHER ${_launcher})
   set(CMAKE_CUDA_COMPILER_LAUNCHER ${_launcher})
-endif()
-
-find_program(DEEPLIGHT_MOLD mold)
-if(DEEPLIGHT_MOLD)
-  add_link_options(-fuse-ld=mold)
 endif()
 
 add_library(deeplight_warnings INTERFACE)

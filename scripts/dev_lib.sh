@@ -3,7 +3,7 @@ VENV="$PWD/.venv"
 PY="$VENV/bin/python"
 PRESET="${DEEPLIGHT_PRESET:-default}"
 export PATH="$VENV/bin:$PATH"
-APT_PACKAGES="g++ git python3-dev python3-venv libgdal-dev libxtensor-dev doctest-dev nlohmann-json3-dev libxsimd-dev ccache mold"
+APT_PACKAGES="g++ git python3-dev python3-venv libgdal-dev libxtensor-dev doctest-dev nlohmann-json3-dev libxsimd-dev ccache"
 
 say() { printf '\033[1m==> %s\033[0m\n' "$*" >&2; }
 

@@ -224,6 +224,13 @@ def bad_input_blocks() -> str:
     return table(("input", "error", "exit code"), rows)
 
 
+def speed_blocks() -> str:
+    """What the benchmarks printed last, as recorded."""
+    import docs_speed
+
+    return docs_speed.speed_blocks()
+
+
 def _scores(name: str) -> Callable[[], str]:
     def block() -> str:
         import docs_scores
@@ -243,6 +250,7 @@ BLOCKS: dict[str, Callable[[], str]] = {
     "training_config": config_blocks,
     "bad_input": bad_input_blocks,
     "metric_conventions": convention_blocks,
+    "speed": speed_blocks,
 }
 
 

@@ -217,7 +217,7 @@ def test_reading_releases_the_gil(tmp_path):
 
     thread = threading.Thread(target=count)
     old = sys.getswitchinterval()
-    sys.setswitchinterval(30.0)  # so that only a released lock lets the other thread run
+    sys.setswitchinterval(1.0)  # so that only a released lock lets the other thread run
     try:
         thread.start()
         before = counted[0]

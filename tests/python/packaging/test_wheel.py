@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 import zipfile
@@ -17,10 +18,13 @@ BUILD = ROOT / "build" / os.environ.get("DEEPLIGHT_PRESET", "default")
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory):
     out = tmp_path_factory.mktemp("wheel")
+    # By the same name as in the build of the tree: the compiler cache goes by it.
+    cache = (BUILD / "CMakeCache.txt").read_text()
+    compiler = re.search(r"^CMAKE_CXX_COMPILER:[A-Z]+=(.*)$", cache, re.MULTILINE)[1]
     done = subprocess.run(
         [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation",
          "--wheel-dir", out, ROOT],
-        capture_output=True, text=True, check=False,
+        capture_output=True, text=True, check=False, env={**os.environ, "CXX": compiler},
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
     return next(out.glob("deeplight-*.whl"))
