@@ -1,7 +1,6 @@
 """Projection units, 1x1 with PixelShuffle and the affine warp against PyTorch's best layout.
 
-Every contender is checked in float64 first. The note gives the rival's share of the roofline: where
-that is above a half, twice as fast lies beyond the machine (transposed k12 s8: oneDNN's is).
+Every contender is checked in float64 first.
 """
 
 from __future__ import annotations
