@@ -2,7 +2,6 @@
 #pragma once
 
 #include <ATen/Functions.h>
-#include <ATen/Parallel.h>
 #include <ATen/TensorOperators.h>
 
 #include <algorithm>
@@ -13,6 +12,7 @@
 #include "deeplight/core/errors.hpp"
 #include "deeplight/core/nearest_name.hpp"
 #include "deeplight/data/preprocessor.hpp"
+#include "deeplight/functional/torch_parallel.hpp"
 
 namespace deeplight {
 namespace detail {
@@ -82,7 +82,7 @@ inline at::Tensor standardised(const at::Tensor& values, const at::Tensor& valid
     const double mean = guide.mean.empty() ? 0.0 : guide.mean[band];
     const double std = guide.std.empty() ? 1.0 : guide.std[band];
     const double scale = guide.transform_scale;
-    at::parallel_for(
+    functional::torch_parallel_for(
         plane * pixels, (plane + 1) * pixels, grain, [=](std::int64_t first, std::int64_t last) {
           for (std::int64_t index = first; index < last; ++index) {
             const bool usable = std::isfinite(from[index]) && (mask == nullptr || mask[index] != 0);

@@ -30,8 +30,7 @@ struct QualityMask {
 /// `raster` with the bad pixels of every band invalid.
 /// @throws GridMismatch     the quality raster lies on another grid
 /// @throws InvalidArgument  its band does not exist, holds no integers or fewer bits than chosen;
-/// no
-///                          bits are chosen
+///                          no bits are chosen
 RasterReader mask_by_quality(const RasterReader& raster, const QualityMask& quality,
                              const RasterLimits& limits = {});
 
