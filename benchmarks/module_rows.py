@@ -8,27 +8,13 @@ from __future__ import annotations
 
 import copy
 import os
-import time
 from collections.abc import Callable
 
 import torch
-from protocol import Row, compare
+from protocol import Row, compare, fastest
 
 LAST = torch.channels_last
 Run = Callable[[], object]
-
-
-def _faster(candidates: dict[str, Run]) -> tuple[str, Run]:
-    """The rival's best memory layout, by the shorter of two runs each."""
-
-    def seconds(run: Run) -> float:
-        start = time.perf_counter()
-        run()
-        return time.perf_counter() - start
-
-    best = {name: min(seconds(run) for _ in range(2)) for name, run in candidates.items()}
-    name = min(best, key=best.__getitem__)
-    return name, candidates[name]
 
 
 def training_step(module: torch.nn.Module, *inputs: object) -> Run:
@@ -51,8 +37,8 @@ def forward(module: torch.nn.Module, *inputs: object) -> Run:
 
 
 def _compare(item: str, shape: str, own: Run, rivals: dict[str, Run], rounds: int) -> Row:
-    name, rival = _faster(rivals)
-    return Row(item, shape, torch.get_num_threads(), name, *compare(own, rival, rounds))
+    name = fastest(rivals)
+    return Row(item, shape, torch.get_num_threads(), name, *compare(own, rivals[name], rounds))
 
 
 def _rivals(

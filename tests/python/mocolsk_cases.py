@@ -1,4 +1,4 @@
-"""What the tests of MoCoLSK-Net share: a narrow network and inputs for it."""
+"""What the tests of MoCoLSK-Net share: a narrow network."""
 
 from __future__ import annotations
 
@@ -11,20 +11,6 @@ SMALL = {
     "width": 8, "guides": GUIDES, "scale": 2, "stages": 2, "blocks": 1, "reconstruction_blocks": 1,
     "reduction": 4,
 }  # fmt: skip
-
-
-def count(module):
-    return sum(p.numel() for p in module.parameters())
-
-
-def inputs(net, h=9, w=6, batch=2, dtype=torch.float64):
-    torch.manual_seed(1)
-    low = torch.randn(batch, 1, h, w, dtype=dtype)
-    r = net.scale
-    return low, {
-        name: torch.randn(batch, bands, r * h, r * w, dtype=dtype)
-        for name, bands in net.guides.items()
-    }
 
 
 def disturbed(**options):

@@ -7,23 +7,10 @@ import torch
 
 import deeplight
 import reference_deeplight_sr as reference
+from network_inputs import count, inputs
 
 GUIDES = {"dmo": 3, "dem": 1}
 SMALL = {"width": 8, "guides": GUIDES}
-
-
-def count(module):
-    return sum(p.numel() for p in module.parameters())
-
-
-def inputs(net, h=9, w=6, batch=2, dtype=torch.float64):
-    torch.manual_seed(1)
-    low = torch.randn(batch, 1, h, w, dtype=dtype)
-    r = net.scale
-    return low, {
-        name: torch.randn(batch, bands, r * h, r * w, dtype=dtype)
-        for name, bands in net.guides.items()
-    }
 
 
 def disturbed(**options):

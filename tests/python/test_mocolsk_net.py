@@ -9,7 +9,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 import deeplight
 import reference_mocolsk_net as reference
 from deeplight import nn
-from mocolsk_cases import SMALL, count, disturbed, inputs
+from mocolsk_cases import SMALL, disturbed
+from network_inputs import count, inputs
 
 
 class TestParameterCounts:

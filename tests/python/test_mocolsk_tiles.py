@@ -6,7 +6,8 @@ import pytest
 import torch
 
 import deeplight
-from mocolsk_cases import disturbed, inputs
+from mocolsk_cases import disturbed
+from network_inputs import inputs
 
 MARGINS = {
     "x2": {},

@@ -1,6 +1,5 @@
 // What runs leave that were killed while they encoded, named or removed: the next one cleans up.
 #include <fstream>
-#include <iterator>
 
 #include "deeplight/infer/tile_store.hpp"
 #include "infer/tile_sensitive_scene.hpp"
@@ -11,26 +10,8 @@ namespace fs = std::filesystem;
 
 namespace {
 
-std::string bytes_of(const fs::path& path) {
-  std::ifstream file(path, std::ios::binary);
-  return {std::istreambuf_iterator<char>(file), {}};
-}
-
 void touch(const fs::path& path) {
   std::ofstream(path) << "zeros";
-}
-
-PredictRequest tiled(const Scene& scene, const std::string& output = "sr.tif") {
-  PredictRequest request = scene.request(output);
-  request.tile = 8;  // 20 tiles
-  request.overwrite = false;
-  return request;
-}
-
-/// Runs until `tiles` are done, then cancels.
-void interrupt(Scene& scene, PredictRequest request, std::int64_t tiles) {
-  request.progress = [tiles](std::int64_t done, std::int64_t) { return done < tiles; };
-  CHECK_THROWS_AS(predict(scene.network, scene.card, request), Cancelled);
 }
 
 void copy_folder(const fs::path& from, const fs::path& to) {
@@ -49,7 +30,7 @@ void copy_folder(const fs::path& from, const fs::path& to) {
 TEST_CASE("killed while encoding: temporary files of that output go, others stay") {
   Scene scene;
   PredictRequest request = tiled(scene);
-  interrupt(scene, request, 5);
+  cancel_after(scene, request, 5);
   const fs::path& folder = scene.folder.path();
   const std::size_t files = scene.folder.files();
   touch(folder / ".sr.tif.4711-0.part.tif");
@@ -72,7 +53,7 @@ TEST_CASE("killed after the output had its name: resuming finds it whole and cle
   Scene scene;
   PredictRequest request = tiled(scene);
   const fs::path output = request.outputs.front(), scratch = scratch_folder(output);
-  interrupt(scene, request, 19);
+  cancel_after(scene, request, 19);
   const fs::path kept = scene.folder / "kept";
   copy_folder(scratch, kept);
   request.resume = true;

@@ -2,7 +2,6 @@
 #include "infer/tile_sensitive_scene.hpp"
 
 #include <fstream>
-#include <iterator>
 
 #include "deeplight/infer/non_negative.hpp"
 #include "deeplight/infer/self_ensemble.hpp"
@@ -14,28 +13,15 @@ namespace fs = std::filesystem;
 
 namespace {
 
-std::string bytes_of(const fs::path& path) {
-  std::ifstream file(path, std::ios::binary);
-  return {std::istreambuf_iterator<char>(file), {}};
-}
-
-PredictRequest tiled(const Scene& scene, const std::string& output = "sr.tif") {
-  PredictRequest request = scene.request(output);
-  request.tile = 8;  // 20 tiles
-  request.overwrite = false;
-  return request;
-}
-
 /// Without an image-wide value that is no warp: a batch has one warp for each of its tiles.
 class Local : public TileSensitive {
  public:
   ImageStatistics image_statistics(const at::Tensor&) override { return {}; }
 };
 
-/// Runs until `tiles` are done, then cancels.
-void interrupt(Scene& scene, PredictRequest request, std::int64_t tiles) {
-  request.progress = [tiles](std::int64_t done, std::int64_t) { return done < tiles; };
-  CHECK_THROWS_AS(predict(scene.network, scene.card, request), Cancelled);
+/// Cancelled, and no output yet.
+void interrupt(Scene& scene, const PredictRequest& request, std::int64_t tiles) {
+  cancel_after(scene, request, tiles);
   CHECK_FALSE(fs::exists(request.outputs.front()));
 }
 

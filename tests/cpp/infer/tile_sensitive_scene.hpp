@@ -8,7 +8,10 @@
 #include <torch/nn/modules/conv.h>
 
 #include <cmath>
+#include <fstream>
+#include <iterator>
 #include <limits>
+#include <string>
 
 #include "deeplight/core/errors.hpp"
 #include "deeplight/data/preprocessor.hpp"
@@ -144,6 +147,25 @@ struct Scene {
     return text;
   }
 };
+
+/// Many small tiles into an output that must not be there.
+inline PredictRequest tiled(const Scene& scene, const std::string& output = "sr.tif") {
+  PredictRequest request = scene.request(output);
+  request.tile = 8;  // 20 tiles
+  request.overwrite = false;
+  return request;
+}
+
+/// Runs until `tiles` are done, then cancels.
+inline void cancel_after(Scene& scene, PredictRequest request, std::int64_t tiles) {
+  request.progress = [tiles](std::int64_t done, std::int64_t) { return done < tiles; };
+  CHECK_THROWS_AS(predict(scene.network, scene.card, request), Cancelled);
+}
+
+inline std::string bytes_of(const std::filesystem::path& path) {
+  std::ifstream file(path, std::ios::binary);
+  return {std::istreambuf_iterator<char>(file), {}};
+}
 
 inline double largest_difference(const Block& a, const Block& b) {
   REQUIRE(a.values.shape() == b.values.shape());
