@@ -39,7 +39,6 @@ RASTER, CHECKPOINT = "raster_soak", "checkpoint_soak"
 #: Tests whose subjects run in threads, or are used by several.
 THREADED = (
     "core/files",
-    "core/thread_loop",
     "infer/pipeline",
     "infer/raster_pipeline",
     "infer/tile_store",
