@@ -10,6 +10,8 @@
 #include <string>
 #include <string_view>
 
+#include "deeplight/core/sha256_x86.hpp"
+
 namespace deeplight {
 
 namespace detail {
@@ -57,6 +59,16 @@ inline void sha256_block(std::array<std::uint32_t, 8>& state, const std::byte* b
   for (std::size_t i = 0; i < 8; ++i) state[i] += added[i];
 }
 
+inline void sha256_blocks(std::array<std::uint32_t, 8>& state, const std::byte* data,
+                          std::size_t blocks) {
+#if defined(DEEPLIGHT_SHA256_X86)
+  if (has_sha256_instructions()) {
+    return sha256_blocks_x86(state.data(), data, blocks, sha256_constants.data());
+  }
+#endif
+  for (; blocks > 0; --blocks, data += 64) sha256_block(state, data);
+}
+
 }  // namespace detail
 
 /// The hash of bytes that come in parts.
@@ -70,12 +82,12 @@ class Sha256 {
       held_ += taken;
       bytes = bytes.subspan(taken);
       if (held_ < 64) return;
-      detail::sha256_block(state_, block_.data());
+      detail::sha256_blocks(state_, block_.data(), 1);
       held_ = 0;
     }
-    for (; bytes.size() >= 64; bytes = bytes.subspan(64)) {
-      detail::sha256_block(state_, bytes.data());
-    }
+    const std::size_t whole = bytes.size() / 64;
+    detail::sha256_blocks(state_, bytes.data(), whole);
+    bytes = bytes.subspan(64 * whole);
     std::copy(bytes.begin(), bytes.end(), block_.begin());
     held_ = bytes.size();
   }
@@ -89,7 +101,7 @@ class Sha256 {
     const std::size_t padded = held_ < 56 ? 64 : 128;
     const std::uint64_t bits = total_ * 8;
     for (std::size_t i = 0; i < 8; ++i) tail[padded - 1 - i] = std::byte(bits >> (8 * i) & 0xff);
-    for (std::size_t i = 0; i < padded; i += 64) detail::sha256_block(state_, tail.data() + i);
+    detail::sha256_blocks(state_, tail.data(), padded / 64);
     std::string text;
     for (const std::uint32_t word : state_) {
       for (int shift = 28; shift >= 0; shift -= 4) text += "0123456789abcdef"[word >> shift & 15];

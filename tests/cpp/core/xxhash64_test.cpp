@@ -4,6 +4,7 @@
 #include <doctest/doctest.h>
 
 #include <algorithm>
+#include <array>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -54,4 +55,19 @@ TEST_CASE("sha256: in parts of any size as in one piece") {
   Sha256 abc;
   abc.update("abc");
   CHECK(abc.hex() == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
+}
+
+TEST_CASE("sha256: the processor's own instructions give what plain code gives") {
+  std::vector<std::byte> bytes(std::size_t{64} * 9);
+  for (std::size_t i = 0; i < bytes.size(); ++i) bytes[i] = std::byte(i * 151 % 253);
+  for (std::size_t blocks = 0; blocks <= 9; ++blocks) {
+    std::array<std::uint32_t, 8> plain{0x6a09e667, 0xbb67ae85, 0x3c6ef372, 0xa54ff53a,
+                                       0x510e527f, 0x9b05688c, 0x1f83d9ab, 0x5be0cd19};
+    std::array<std::uint32_t, 8> chosen = plain;
+    for (std::size_t block = 0; block < blocks; ++block) {
+      detail::sha256_block(plain, bytes.data() + 64 * block);
+    }
+    detail::sha256_blocks(chosen, bytes.data(), blocks);
+    CHECK(chosen == plain);
+  }
 }
