@@ -19,6 +19,7 @@
 #include "deeplight/nn/composition.hpp"
 #include "deeplight/nn/holder.hpp"
 #include "deeplight/nn/learnable_downsampling.hpp"
+#include "deeplight/nn/memory_layout.hpp"
 
 namespace deeplight {
 
@@ -76,6 +77,9 @@ class GuidedSuperResolutionImpl : public Network {
   std::vector<Guide> guides() const override { return options_.guides; }
   std::int64_t margin() const override;
   std::int64_t tile_multiple() const override { return side_multiple; }
+  at::MemoryFormat guide_layout(c10::DeviceType device) const override {
+    return nn::fast_layout(device);
+  }
   std::vector<std::string> statistic_names() const override;
   bool can_checkpoint_activations() const override { return true; }
   ImageStatistics image_statistics(const at::Tensor& low_resolution) override;

@@ -63,6 +63,10 @@ class Network : public torch::nn::Module {
   virtual std::int64_t margin() const = 0;
   /// Tile origins must be multiples of this many low-resolution pixels.
   virtual std::int64_t tile_multiple() const { return 1; }
+  /// How guides should lie in memory to spare `forward_part` a copy of them; any layout is right.
+  virtual at::MemoryFormat guide_layout(c10::DeviceType device) const {
+    return at::MemoryFormat::Contiguous;
+  }
   /// Names of the image-wide statistics, for `deeplight info`; empty when there are none.
   virtual std::vector<std::string> statistic_names() const { return {}; }
 

@@ -6,8 +6,14 @@
 
 namespace deeplight::nn {
 
-/// The image [B, C, H, W] in the layout in which convolutions on its device are fastest:
-/// channels-last on the CPU, as it is elsewhere. Every part keeps the layout of its input.
+/// In which convolutions on a device are fastest: channels-last on the CPU.
+inline at::MemoryFormat fast_layout(c10::DeviceType device) {
+  return device == c10::DeviceType::CPU ? at::MemoryFormat::ChannelsLast
+                                        : at::MemoryFormat::Contiguous;
+}
+
+/// The image [B, C, H, W] in that layout on the CPU, as it is elsewhere. Every part keeps the
+/// layout of its input.
 inline at::Tensor in_fast_layout(const at::Tensor& image) {
   if (!image.is_cpu()) return image;
   if (image.size(1) != 1) return image.contiguous(at::MemoryFormat::ChannelsLast);
