@@ -116,7 +116,7 @@ def dynamic_case(seed: int) -> None:
     image = laid_out((batch, channels, height, width), dtype, r.choice(LAYOUTS))
 
     def exact(x: torch.Tensor, k: torch.Tensor) -> torch.Tensor:
-        # Strides of planes even where a side is 1: with others PyTorch refuses a gradient of its own.
+        # Strides of planes even of sides of 1: with others PyTorch refuses a gradient of its own.
         planes = x.flatten(0, 1)[None].clone(memory_format=torch.contiguous_format)
         out = F.conv2d(planes, k.flatten(0, 1), None, 1, padding, groups=batch)
         return out.view(batch, outs, *out.shape[2:])
