@@ -81,7 +81,9 @@ at::Tensor forward_autograd(const at::Tensor& image, const at::Tensor& matrix, d
                             double centre_y, double max_shift, std::int64_t padding,
                             at::IntArrayRef size) {
   // Devices without a kernel of ours differentiate PyTorch's operations.
-  if (!image.device().is_cpu() && !image.device().is_meta())
+  static const auto backward =
+      c10::Dispatcher::singleton().findSchemaOrThrow("deeplight::pixel_warp_backward", "");
+  if (!backward.hasKernelForDispatchKey(image.options().computeDispatchKey()))
     return forward_composed(image, matrix, centre_x, centre_y, max_shift, padding, size);
   return detail::WarpFunction<DispatcherWarp>::apply(
       image, matrix, std::vector<double>{centre_x, centre_y, max_shift}, padding, size.vec());

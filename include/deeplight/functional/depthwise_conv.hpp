@@ -46,19 +46,6 @@ namespace detail {
 /// Gradients for input, weight, bias.
 using DepthwiseGradients = std::tuple<at::Tensor, at::Tensor, at::Tensor>;
 
-/// Checks every shape. @throws InvalidArgument
-void check_depthwise(const at::Tensor& input, const at::Tensor& weight,
-                     const std::optional<at::Tensor>& bias, Pair padding, Pair dilation);
-
-// PyTorch's own convolution: every device without a kernel of ours.
-at::Tensor depthwise_conv2d_composed(const at::Tensor& input, const at::Tensor& weight,
-                                     const std::optional<at::Tensor>& bias, Pair padding,
-                                     Pair dilation);
-DepthwiseGradients depthwise_conv2d_backward_composed(const at::Tensor& grad,
-                                                      const at::Tensor& input,
-                                                      const at::Tensor& weight, Pair padding,
-                                                      Pair dilation);
-
 // Our kernels, of the instruction set of `tables`.
 at::Tensor depthwise_conv2d_cpu(const kernels::DepthwiseTables& tables, const at::Tensor& input,
                                 const at::Tensor& weight, const std::optional<at::Tensor>& bias,

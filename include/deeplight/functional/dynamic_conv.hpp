@@ -40,14 +40,6 @@ namespace detail {
 /// Gradients for input and kernel.
 using DynamicGradients = std::tuple<at::Tensor, at::Tensor>;
 
-/// Checks every shape. @throws InvalidArgument
-void check_dynamic(const at::Tensor& input, const at::Tensor& kernel, Pair padding);
-
-// PyTorch's grouped convolution: every device without a kernel of ours.
-at::Tensor dynamic_conv2d_composed(const at::Tensor& input, const at::Tensor& kernel, Pair padding);
-DynamicGradients dynamic_conv2d_backward_composed(const at::Tensor& grad, const at::Tensor& input,
-                                                  const at::Tensor& kernel, Pair padding);
-
 // Our kernels, of the instruction set of `tables`, between few channels; PyTorch's, sample by
 // sample, between many.
 at::Tensor dynamic_conv2d_cpu(const kernels::DynamicTables& tables, const at::Tensor& input,

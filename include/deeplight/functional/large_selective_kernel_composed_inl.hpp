@@ -8,6 +8,7 @@
 
 #include "deeplight/core/errors.hpp"
 #include "deeplight/functional/dynamic_conv.hpp"
+#include "deeplight/functional/dynamic_conv_composed_inl.hpp"
 #include "deeplight/functional/large_selective_kernel.hpp"
 
 namespace deeplight::functional::detail {

@@ -11,6 +11,7 @@
 
 #include <cstdint>
 
+#include "deeplight/kernels/cuda_block.cuh"
 #include "deeplight/kernels/deform_point.hpp"
 
 namespace deeplight::kernels {
@@ -34,7 +35,7 @@ __device__ __forceinline__ DeviceTap<T> tap_of(const DeformGeometry& g, const T*
       int((p % g.out_width) * g.stride_w + (at % g.kernel_w) * g.dilation_w - g.pad_w),
       offset[(slot * 2 + 1) * positions + p], int(g.width));
   DeviceTap<T> tap;
-#pragma unroll
+  DEEPLIGHT_UNROLL
   for (int corner = 0; corner < 4; ++corner) {
     const bool low = corner < 2, left = corner % 2 == 0;
     const int row = y.pixel + (low ? 0 : 1), column = x.pixel + (left ? 0 : 1);
@@ -66,7 +67,7 @@ static __global__ void deform_columns_kernel(DeformGeometry g, std::int64_t begi
       const std::int64_t channel = (slot / taps) * per_group + c;
       const T* source = image + channel * plane;
       T value = 0;
-#pragma unroll
+      DEEPLIGHT_UNROLL
       for (int corner = 0; corner < 4; ++corner)
         if (at.index[corner] >= 0) value += at.weight[corner] * source[at.index[corner]];
       columns[(channel * taps + slot % taps) * count + i % count] = scale * value;
@@ -93,7 +94,7 @@ static __global__ void deform_columns_backward_kernel(DeformGeometry g, std::int
     for (std::int64_t c = 0; c < per_group; ++c) {
       const std::int64_t channel = (slot / taps) * per_group + c;
       const T grad = grad_columns[(channel * taps + slot % taps) * count + i % count];
-#pragma unroll
+      DEEPLIGHT_UNROLL
       for (int corner = 0; corner < 4; ++corner) {
         if (at.index[corner] < 0) continue;
         const std::int64_t pixel = channel * plane + at.index[corner];
@@ -121,7 +122,7 @@ static __global__ void deform_corners_kernel(DeformGeometry g, std::int64_t slot
        i += std::int64_t(gridDim.x) * blockDim.x) {
     const DeviceTap<T> at = tap_of(g, offset, slot, begin + i);
     const T scale = mask ? mask[slot * positions + begin + i] : T(1);
-#pragma unroll
+    DEEPLIGHT_UNROLL
     for (int corner = 0; corner < 4; ++corner) {
       const bool valid = at.index[corner] >= 0;
       pixels[corner * count + i] = valid ? at.index[corner] : 0;

@@ -24,9 +24,9 @@ struct DeformSample {
   const T* offset = nullptr;
   const T* mask = nullptr;
 
-  DEEPLIGHT_DEFORM_INLINE std::int64_t group_channels() const { return geometry.channels / groups; }
-  DEEPLIGHT_DEFORM_INLINE std::int64_t group_outputs() const { return outputs / groups; }
-  DEEPLIGHT_DEFORM_INLINE std::int64_t padded_outputs() const {
+  DEEPLIGHT_HOST_DEVICE std::int64_t group_channels() const { return geometry.channels / groups; }
+  DEEPLIGHT_HOST_DEVICE std::int64_t group_outputs() const { return outputs / groups; }
+  DEEPLIGHT_HOST_DEVICE std::int64_t padded_outputs() const {
     return (group_outputs() + deform_slack - 1) / deform_slack * deform_slack;
   }
 };

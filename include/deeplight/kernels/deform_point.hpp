@@ -3,13 +3,7 @@
 
 #include <cstdint>
 
-#if defined(__CUDACC__)
-#define DEEPLIGHT_DEFORM_INLINE __host__ __device__ __forceinline__
-#elif defined(_MSC_VER)
-#define DEEPLIGHT_DEFORM_INLINE __forceinline
-#else
-#define DEEPLIGHT_DEFORM_INLINE inline __attribute__((always_inline))
-#endif
+#include "deeplight/kernels/host_device.hpp"
 
 namespace deeplight::kernels {
 
@@ -23,11 +17,9 @@ struct DeformGeometry {
   std::int64_t offset_groups = 1;
   std::int64_t out_height = 0, out_width = 0;
 
-  DEEPLIGHT_DEFORM_INLINE std::int64_t taps() const { return kernel_h * kernel_w; }
-  DEEPLIGHT_DEFORM_INLINE std::int64_t positions() const { return out_height * out_width; }
-  DEEPLIGHT_DEFORM_INLINE std::int64_t channels_per_group() const {
-    return channels / offset_groups;
-  }
+  DEEPLIGHT_HOST_DEVICE std::int64_t taps() const { return kernel_h * kernel_w; }
+  DEEPLIGHT_HOST_DEVICE std::int64_t positions() const { return out_height * out_width; }
+  DEEPLIGHT_HOST_DEVICE std::int64_t channels_per_group() const { return channels / offset_groups; }
 };
 
 /// Heights, widths and the reach of the kernel stay below this, so that row numbers fit 32 bits.
@@ -42,7 +34,7 @@ struct DeformAxis {
   std::int32_t inside;  // 1 where -1 < base + offset < size; 0 also for NaN and infinity
 
   /// |base| and size below `deform_side_limit`.
-  static DEEPLIGHT_DEFORM_INLINE DeformAxis at(std::int32_t base, T offset, std::int32_t size) {
+  static DEEPLIGHT_HOST_DEVICE DeformAxis at(std::int32_t base, T offset, std::int32_t size) {
     // Without branches, so that loops over points become vectors. NaN fails the first comparison
     // and so becomes the far limit, which lies outside of every image.
     const T far = T(2 * deform_side_limit);

@@ -5,87 +5,13 @@
 #include <cstdint>
 
 #include "deeplight/kernels/image_view.hpp"
+#include "deeplight/kernels/warp_axis.hpp"
 
 namespace deeplight::kernels {
-
-/// What lies outside of the image: nothing, its nearest pixel, or its mirror image about the outer
-/// edges of the border pixels or about their centres.
-enum class WarpPadding { zeros, border, reflection_edges, reflection_centres };
-
-struct WarpGeometry {
-  std::int64_t batch = 0, channels = 0, height = 0, width = 0;
-  std::int64_t out_height = 0, out_width = 0;
-  std::int64_t matrices = 1;  ///< 1 or batch
-  double centre_x = 0, centre_y = 0;
-  double max_shift = 0;  ///< may be infinite
-  WarpPadding padding = WarpPadding::border;
-};
 
 inline namespace DEEPLIGHT_SIMD_TAG {
 
 inline constexpr std::int64_t warp_block = 128;
-
-namespace warp_detail {
-
-/// One axis of one position: neighbours, the fraction between them, whether they lie inside (1 or
-/// 0), and how the position moves with the displacement.
-template <class T>
-struct AxisPosition {
-  std::int64_t low = 0, high = 0;
-  T fraction = 0, slope = 0, low_inside = 0, high_inside = 0;
-};
-
-/// A coordinate mirrored into the image; `slope` becomes -1 where the mirror turns it round.
-template <class T>
-T mirrored(T position, std::int64_t size, bool about_centres, T& slope) {
-  const T start = about_centres ? T(0) : T(-0.5);
-  const T span = static_cast<T>(about_centres ? size - 1 : size);
-  slope = 0;
-  if (!(span > 0)) return 0;
-  const T distance = position - start, positive = distance < 0 ? -distance : distance;
-  const T turns = std::floor(positive / span);
-  const T rest = positive - turns * span;
-  const bool back = turns - 2 * std::floor(turns / 2) > T(0.5);
-  const T at = (back ? span - rest : rest) + start;
-  // About edges, the outer half of a border pixel is that pixel.
-  const T last = static_cast<T>(size - 1);
-  if (at < 0) return 0;
-  if (at > last) return last;
-  slope = (distance < 0) != back ? T(-1) : T(1);
-  return at;
-}
-
-template <class T>
-AxisPosition<T> locate(std::int64_t index, T displacement, T limit, WarpPadding padding,
-                       std::int64_t size) {
-  AxisPosition<T> at;
-  const bool clamped = displacement > limit || displacement < -limit;
-  if (clamped) displacement = displacement > 0 ? limit : -limit;
-  if (!std::isfinite(displacement)) return at;
-  at.slope = clamped ? T(0) : T(1);
-  T whole = std::floor(displacement);
-  at.fraction = displacement - whole;
-  if (padding == WarpPadding::reflection_edges || padding == WarpPadding::reflection_centres) {
-    T turned = 1;
-    const T moved = mirrored(static_cast<T>(index) + displacement, size,
-                             padding == WarpPadding::reflection_centres, turned);
-    whole = std::floor(moved) - static_cast<T>(index);
-    at.fraction = moved - std::floor(moved);
-    at.slope *= turned;
-  }
-  // Far outside everything is alike; the bound keeps the conversion to an integer defined.
-  const T far = static_cast<T>(size + index + 2);
-  whole = whole < -far ? -far : whole > far ? far : whole;
-  const std::int64_t low = index + static_cast<std::int64_t>(whole), high = low + 1;
-  const bool zeros = padding == WarpPadding::zeros;
-  at.low_inside = !zeros || (low >= 0 && low < size) ? T(1) : T(0);
-  at.high_inside = !zeros || (high >= 0 && high < size) ? T(1) : T(0);
-  at.low = low < 0 ? 0 : low >= size ? size - 1 : low;
-  at.high = high < 0 ? 0 : high >= size ? size - 1 : high;
-  return at;
-}
-
-}  // namespace warp_detail
 
 /// Positions of output pixels (row, first + i), i < count. Neighbours in the order (low y, low x),
 /// (low, high), (high, low), (high, high).
@@ -170,8 +96,8 @@ struct WarpPositions {
   void set_outer(const WarpGeometry& g, const ImageView<const T>& image, std::int64_t row,
                  std::int64_t first, std::int64_t i, T dx, T dy) {
     const T limit = static_cast<T>(g.max_shift);
-    const auto across = warp_detail::locate(first + i, dx, limit, g.padding, g.width);
-    const auto down = warp_detail::locate(row, dy, limit, g.padding, g.height);
+    const auto across = warp_axis(first + i, dx, limit, g.padding, g.width);
+    const auto down = warp_axis(row, dy, limit, g.padding, g.height);
     x[i] = across.fraction;
     y[i] = down.fraction;
     slope_x[i] = across.slope;

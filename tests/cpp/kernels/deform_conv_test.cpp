@@ -7,78 +7,25 @@
 
 #include <cmath>
 #include <limits>
-#include <random>
 #include <vector>
 
+#include "kernels/deform_conv_definition.hpp"
+
 namespace kernels = deeplight::kernels;
+using deeplight::plain::DeformCase;
+using deeplight::plain::make_deform_case;
 using kernels::DeformGeometry;
 
 namespace {
 
-// Everything that one sample needs, in double, with the definition of the operator beside it.
-struct Case {
-  DeformGeometry g;
-  std::int64_t groups, outputs;
-  std::vector<double> image, offset, mask, weight;  // weight [outputs, C/groups, K]
-
-  double at(std::int64_t c, std::int64_t y, std::int64_t x) const {
-    if (y < 0 || y >= g.height || x < 0 || x >= g.width) return 0;
-    return image[(c * g.height + y) * g.width + x];
-  }
-
-  double sampled(std::int64_t c, std::int64_t tap, std::int64_t p) const {
-    const std::int64_t group = c / g.channels_per_group(), slot = group * g.taps() + tap;
-    const double y = double(p / g.out_width * g.stride_h + tap / g.kernel_w * g.dilation_h) -
-                     g.pad_h + offset[2 * slot * g.positions() + p];
-    const double x = double(p % g.out_width * g.stride_w + tap % g.kernel_w * g.dilation_w) -
-                     g.pad_w + offset[(2 * slot + 1) * g.positions() + p];
-    if (!(y > -1 && y < g.height && x > -1 && x < g.width)) return 0;
-    const auto y0 = std::int64_t(std::floor(y)), x0 = std::int64_t(std::floor(x));
-    const double ly = y - y0, lx = x - x0;
-    return mask[slot * g.positions() + p] *
-           ((1 - ly) * ((1 - lx) * at(c, y0, x0) + lx * at(c, y0, x0 + 1)) +
-            ly * ((1 - lx) * at(c, y0 + 1, x0) + lx * at(c, y0 + 1, x0 + 1)));
-  }
-
-  double out(std::int64_t o, std::int64_t p) const {
-    const std::int64_t depth = g.channels / groups, group = o / (outputs / groups);
-    double sum = 0;
-    for (std::int64_t c = 0; c < depth; ++c)
-      for (std::int64_t tap = 0; tap < g.taps(); ++tap)
-        sum += weight[(o * depth + c) * g.taps() + tap] * sampled(group * depth + c, tap, p);
-    return sum;
-  }
-};
-
-Case make_case(unsigned seed, std::int64_t channels, std::int64_t groups,
-               std::int64_t offset_groups, std::int64_t outputs, std::int64_t height,
-               std::int64_t width, double reach) {
-  std::mt19937 generator(seed);
-  std::uniform_real_distribution<double> uniform(-1, 1);
-  Case made{{}, groups, outputs, {}, {}, {}, {}};
-  DeformGeometry& g = made.g;
-  g.channels = channels, g.height = height, g.width = width, g.offset_groups = offset_groups;
-  g.kernel_h = 3, g.kernel_w = 2, g.pad_h = 2, g.pad_w = 1, g.stride_w = 2, g.dilation_h = 2;
-  g.out_height = height + 4 - 4, g.out_width = (width + 2 - 2) / 2 + 1;
-  const auto fill = [&](std::vector<double>& values, std::int64_t count, double scale) {
-    values.resize(count);
-    for (double& value : values) value = scale * uniform(generator);
-  };
-  fill(made.image, channels * height * width, 1);
-  fill(made.offset, 2 * offset_groups * g.taps() * g.positions(), reach);
-  fill(made.mask, offset_groups * g.taps() * g.positions(), 1);
-  fill(made.weight, outputs * channels / groups * g.taps(), 1);
-  return made;
-}
-
 // Exactly as large as promised, so that AddressSanitizer sees every step too far.
 template <class Arch>
 struct Run {
-  const Case& of;
+  const DeformCase& of;
   std::vector<double> padded, packed, transposed;
   std::int64_t outputs_padded, weight_row;
 
-  explicit Run(const Case& made) : of(made) {
+  explicit Run(const DeformCase& made) : of(made) {
     const DeformGeometry& g = made.g;
     const std::int64_t row = (g.width + 2) * g.channels, depth = g.channels / made.groups;
     const std::int64_t per_group = made.outputs / made.groups;
@@ -172,7 +119,8 @@ TEST_CASE_TEMPLATE("forward is the definition, in both layouts", Arch, kernels::
   for (const auto& [groups, offset_groups, channels, outputs] :
        {std::array<std::int64_t, 4>{1, 1, 5, 3}, {2, 3, 6, 4}, {3, 2, 18, 51}, {1, 1, 37, 20}}) {
     for (const std::int64_t side : {1, 5, 11}) {
-      const Case made = make_case(++seed, channels, groups, offset_groups, outputs, side, 7, 3);
+      const DeformCase made =
+          make_deform_case(++seed, channels, groups, offset_groups, outputs, side, 7, 3);
       const Run<Arch> run(made);
       const auto rows = run.forward(false), last = run.forward(true);
       for (std::int64_t o = 0; o < outputs; ++o)
@@ -187,7 +135,7 @@ TEST_CASE_TEMPLATE("forward is the definition, in both layouts", Arch, kernels::
 
 TEST_CASE_TEMPLATE("gradients are those of finite differences", Arch, kernels::simd::Scalar,
                    kernels::simd::Native) {
-  Case made = make_case(9, 18, 3, 2, 6, 5, 7, 2);
+  DeformCase made = make_deform_case(9, 18, 3, 2, 6, 5, 7, 2);
   std::vector<double> grad(made.outputs * made.g.positions());
   for (std::size_t i = 0; i < grad.size(); ++i) grad[i] = std::sin(double(i) + 1);
   const auto found = Run<Arch>(made).backward(grad);
@@ -213,7 +161,7 @@ TEST_CASE_TEMPLATE("a point outside, or nowhere, samples zero and has no gradien
   for (const double bad :
        {std::numeric_limits<double>::quiet_NaN(), std::numeric_limits<double>::infinity(),
         -std::numeric_limits<double>::infinity(), -1e300, 1e300, 1e9, -1e9, 100.0, -100.0}) {
-    Case made = make_case(4, 3, 1, 1, 2, 5, 5, 0);
+    DeformCase made = make_deform_case(4, 3, 1, 1, 2, 5, 5, 0);
     for (double& value : made.offset) value = bad;
     const Run<Arch> run(made);
     for (const double value : run.forward(false)) REQUIRE(value == 0);
