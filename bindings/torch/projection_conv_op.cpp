@@ -12,7 +12,9 @@ namespace deeplight::functional {
 namespace {
 
 using detail::OptionalTensor;
+using detail::ProjectionGradients;
 using detail::ProjectionSizes;
+using detail::ProjectionWanted;
 using TwoTensors = std::tuple<at::Tensor, at::Tensor>;
 
 ProjectionSizes sizes_of(at::IntArrayRef stride, at::IntArrayRef padding, bool transposed,
@@ -115,6 +117,42 @@ at::Tensor weight_gradient_fake(const at::Tensor& small, const at::Tensor& large
                           small.options());
 }
 
+ProjectionGradients backward_cpu(const at::Tensor& grad, const at::Tensor& input,
+                                 const at::Tensor& weight, const OptionalTensor& sums,
+                                 const OptionalTensor& slope, at::IntArrayRef stride,
+                                 at::IntArrayRef padding, bool transposed,
+                                 std::int64_t bias_dimensions, bool by_input, bool by_weight,
+                                 bool by_slope) {
+  auto all = detail::projection_backward_cpu(
+      ops::projection_table(), grad, input, weight, sums.value_or(at::Tensor()),
+      slope.value_or(at::Tensor()), sizes_of(stride, padding, transposed, {}),
+      {by_input, by_weight, by_slope, bias_dimensions});
+  const auto present = [&](at::Tensor& tensor) {
+    if (!tensor.defined()) tensor = at::empty({0}, grad.options());
+  };
+  std::apply([&](auto&... each) { (present(each), ...); }, all);
+  return all;
+}
+
+ProjectionGradients backward_fake(const at::Tensor& grad, const at::Tensor& input,
+                                  const at::Tensor& weight, const OptionalTensor& /*sums*/,
+                                  const OptionalTensor& /*slope*/, at::IntArrayRef stride,
+                                  at::IntArrayRef /*padding*/, bool /*transposed*/,
+                                  std::int64_t bias_dimensions, bool by_input, bool by_weight,
+                                  bool by_slope) {
+  const auto make = [&](bool wanted, c10::SymIntArrayRef sizes) {
+    return wanted ? at::empty_symint(sizes, grad.options()) : at::empty({0}, grad.options());
+  };
+  const auto channels = grad.sym_size(1);
+  std::vector<c10::SymInt> bias{channels};
+  if (bias_dimensions == 2) bias.insert(bias.begin(), stride[0] * stride[1]);
+  return {by_input
+              ? at::empty_symint(input.sym_sizes(), input.options(), input.suggest_memory_format())
+              : at::empty({0}, grad.options()),
+          make(by_weight, weight.sym_sizes()), make(bias_dimensions > 0, bias),
+          make(by_slope, {channels})};
+}
+
 struct DispatcherProjection {
   static TwoTensors forward(const at::Tensor& input, const at::Tensor& weight,
                             const OptionalTensor& bias, const ProjectionSizes& sizes,
@@ -140,6 +178,20 @@ struct DispatcherProjection {
             .findSchemaOrThrow("deeplight::projection_conv2d_weight_gradient", "")
             .typed<decltype(weight_gradient_cpu)>();
     return handle.call(small, large, kernel, stride, padding);
+  }
+  static ProjectionGradients backward(const at::Tensor& grad, const at::Tensor& input,
+                                      const at::Tensor& weight, const at::Tensor& sums,
+                                      const at::Tensor& slope, const ProjectionSizes& sizes,
+                                      const ProjectionWanted& wanted) {
+    static const auto handle = c10::Dispatcher::singleton()
+                                   .findSchemaOrThrow("deeplight::projection_conv2d_backward", "")
+                                   .typed<decltype(backward_cpu)>();
+    const auto optional = [](const at::Tensor& tensor) {
+      return tensor.defined() ? OptionalTensor(tensor) : std::nullopt;
+    };
+    return handle.call(grad, input, weight, optional(sums), optional(slope), sizes.stride,
+                       sizes.padding, sizes.transposed, wanted.bias_dimensions, wanted.input,
+                       wanted.weight, wanted.slope);
   }
 };
 
@@ -187,12 +239,17 @@ TORCH_LIBRARY_FRAGMENT(deeplight, library) {
   library.def(
       "projection_conv2d_weight_gradient(Tensor small, Tensor large, int[] kernel, int[] stride, "
       "int[] padding) -> Tensor");
+  library.def(
+      "projection_conv2d_backward(Tensor grad, Tensor input, Tensor weight, Tensor? sums, "
+      "Tensor? slope, int[] stride, int[] padding, bool transposed, int bias_dimensions, "
+      "bool by_input, bool by_weight, bool by_slope) -> (Tensor, Tensor, Tensor, Tensor)");
 }
 
 TORCH_LIBRARY_IMPL(deeplight, CPU, library) {
   library.impl("projection_conv2d", &deeplight::functional::forward_cpu);
   library.impl("projection_conv2d_kept", &deeplight::functional::kept_cpu);
   library.impl("projection_conv2d_weight_gradient", &deeplight::functional::weight_gradient_cpu);
+  library.impl("projection_conv2d_backward", &deeplight::functional::backward_cpu);
 }
 
 // Devices without a kernel of ours: PyTorch's convolutions.
@@ -207,6 +264,7 @@ TORCH_LIBRARY_IMPL(deeplight, Meta, library) {
   library.impl("projection_conv2d", &deeplight::functional::forward_fake);
   library.impl("projection_conv2d_kept", &deeplight::functional::kept_fake);
   library.impl("projection_conv2d_weight_gradient", &deeplight::functional::weight_gradient_fake);
+  library.impl("projection_conv2d_backward", &deeplight::functional::backward_fake);
 }
 
 TORCH_LIBRARY_IMPL(deeplight, Autograd, library) {

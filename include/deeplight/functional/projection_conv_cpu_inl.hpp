@@ -6,6 +6,7 @@
 #include <ATen/TensorOperators.h>
 
 #include <algorithm>
+#include <optional>
 #include <tuple>
 #include <vector>
 
@@ -89,11 +90,12 @@ DEEPLIGHT_INLINE kernels::ProjectionGeometry projection_geometry(const at::Tenso
 }
 
 /// The image and, if asked for, the sums before activation (else an undefined tensor).
+/// @param layout  of the results; the input's if absent
 DEEPLIGHT_INLINE std::tuple<at::Tensor, at::Tensor> projection_conv2d_cpu(
     const kernels::ProjectionTables& tables, const at::Tensor& input, const at::Tensor& weight,
     const std::optional<at::Tensor>& bias, const ProjectionSizes& sizes,
     const std::optional<at::Tensor>& slope, const std::optional<at::Tensor>& residual, double alpha,
-    bool keep_sums) {
+    bool keep_sums, std::optional<at::MemoryFormat> layout = {}) {
   check_projection(input, weight, bias, sizes, slope, residual);
   if (is_half(input)) {
     const auto wide = [](const std::optional<at::Tensor>& tensor) {
@@ -105,7 +107,7 @@ DEEPLIGHT_INLINE std::tuple<at::Tensor, at::Tensor> projection_conv2d_cpu(
     return {out.to(input.scalar_type()), keep_sums ? sums.to(input.scalar_type()) : sums};
   }
   const auto g = projection_geometry(input, weight, sizes);
-  const auto format = input.suggest_memory_format();
+  const auto format = layout.value_or(input.suggest_memory_format());
   const auto make = [&] {
     return on_large_pages(at::empty({g.batch, g.out_channels, g.rows.out, g.columns.out},
                                     input.options().memory_format(format)));
@@ -135,53 +137,6 @@ DEEPLIGHT_INLINE std::tuple<at::Tensor, at::Tensor> projection_conv2d_cpu(
                   image_view<scalar_t>(out), torch_parallel());
   });
   return {out, sums};
-}
-
-/// Gradient of a weight [S, L, kh, kw] from the smaller image and the larger one.
-DEEPLIGHT_INLINE at::Tensor projection_weight_gradient_cpu(const kernels::ProjectionTables& tables,
-                                                           const at::Tensor& small,
-                                                           const at::Tensor& large, Pair kernel,
-                                                           Pair stride, Pair padding) {
-  if (is_half(small))
-    return projection_weight_gradient_cpu(tables, small.to(at::kFloat), large.to(at::kFloat),
-                                          kernel, stride, padding)
-        .to(small.scalar_type());
-  at::Tensor gradient;
-  AT_DISPATCH_FLOATING_TYPES(small.scalar_type(), "projection_weight_gradient", [&] {
-    const kernels::ProjectionTable<scalar_t>& table = tables.of<scalar_t>();
-    kernels::ProjectionPair<scalar_t> pair;
-    pair.batch = small.size(0);
-    pair.small_channels = small.size(1);
-    pair.small_rows = small.size(2);
-    pair.small_columns = small.size(3);
-    pair.large_channels = large.size(1);
-    pair.large_rows = (pair.small_rows - 1) * stride[0] + kernel[0];
-    pair.large_columns = (pair.small_columns - 1) * stride[1] + kernel[1];
-    pair.kernel_h = kernel[0];
-    pair.kernel_w = kernel[1];
-    pair.stride_h = stride[0];
-    pair.stride_w = stride[1];
-    const std::int64_t width = table.width(pair.large_channels);
-    gradient = at::zeros({kernel[0], kernel[1], pair.small_channels, width}, small.options());
-    if (pair.batch > 0) {
-      const auto narrow = small.permute({0, 2, 3, 1}).contiguous();
-      const auto padded =
-          on_large_pages(
-              at::empty({pair.batch, pair.large_rows, pair.large_columns, width}, small.options()))
-              .zero_();
-      const std::int64_t rows = std::min(large.size(2), pair.large_rows - padding[0]);
-      const std::int64_t columns = std::min(large.size(3), pair.large_columns - padding[1]);
-      padded.narrow(1, padding[0], rows)
-          .narrow(2, padding[1], columns)
-          .narrow(3, 0, pair.large_channels)
-          .copy_(large.narrow(2, 0, rows).narrow(3, 0, columns).permute({0, 2, 3, 1}));
-      pair.small = narrow.template const_data_ptr<scalar_t>();
-      pair.large = padded.template const_data_ptr<scalar_t>();
-      table.weight_gradient(pair, gradient.mutable_data_ptr<scalar_t>(), torch_parallel());
-    }
-    gradient = gradient.narrow(3, 0, pair.large_channels).permute({2, 3, 0, 1}).contiguous();
-  });
-  return gradient;
 }
 
 }  // namespace deeplight::functional::detail

@@ -11,6 +11,7 @@
 #include "deeplight/functional/ops_library.hpp"
 #include "deeplight/functional/projection_conv.hpp"
 #include "deeplight/functional/projection_conv_cpu_inl.hpp"
+#include "deeplight/functional/projection_conv_gradient_cpu_inl.hpp"
 
 #ifdef DEEPLIGHT_OPS
 #include <ATen/core/dispatch/Dispatcher.h>
@@ -79,6 +80,12 @@ struct DirectProjection {
                                     Pair stride, Pair padding) {
     return projection_weight_gradient_cpu(tables(), small, large, kernel, stride, padding);
   }
+  static ProjectionGradients backward(const at::Tensor& grad, const at::Tensor& input,
+                                      const at::Tensor& weight, const at::Tensor& sums,
+                                      const at::Tensor& slope, const ProjectionSizes& sizes,
+                                      const ProjectionWanted& wanted) {
+    return projection_backward_cpu(tables(), grad, input, weight, sums, slope, sizes, wanted);
+  }
 };
 
 template <class Calls>
@@ -136,6 +143,8 @@ struct ProjectionFunction : torch::autograd::Function<ProjectionFunction<Calls>>
     data["alpha"] = alpha;
     data["bias_phases"] = bias ? (bias->dim() == 2 ? 2 : 1) : 0;
     data["residual"] = residual.has_value();
+    // Else backward would be given zeros of the size of the sums, and add them.
+    context->set_materialize_grads(false);
     // The sums are an output so that second derivatives flow through them.
     return keep_sums ? torch::autograd::variable_list{out, sums}
                      : torch::autograd::variable_list{out};
@@ -149,15 +158,38 @@ struct ProjectionFunction : torch::autograd::Function<ProjectionFunction<Calls>>
     const auto stride = data["stride"].toIntVector(), padding = data["padding"].toIntVector();
     const bool transposed = data["transposed"].toBool();
 
+    const bool through_sums = grads.size() > 1 && grads[1].defined();
+    if (!grads[0].defined() && !through_sums) return torch::autograd::variable_list(11);
     at::Tensor by_residual, by_slope, by_sums = grads[0];
-    if (data["residual"].toBool()) by_residual = data["alpha"].toDouble() * grads[0];
+    if (!by_sums.defined()) by_sums = at::zeros_like(grads[1]);
+    if (data["residual"].toBool()) by_residual = data["alpha"].toDouble() * by_sums;
+    // With create_graph the steps below are differentiated again; one pass for all cannot be.
+    if (!at::GradMode::is_enabled() && input.device().is_cpu() && !through_sums) {
+      const ProjectionWanted wanted{context->needs_input_grad(0), context->needs_input_grad(1),
+                                    slope.defined() && slope.requires_grad(),
+                                    data["bias_phases"].toInt()};
+      const auto [by_input, by_weight, by_bias, by_own_slope] = Calls::backward(
+          by_sums, input, weight, sums, slope,
+          {{stride[0], stride[1]}, {padding[0], padding[1]}, transposed, {}}, wanted);
+      const auto if_wanted = [](bool asked, const at::Tensor& gradient) {
+        return asked ? gradient : at::Tensor();
+      };
+      torch::autograd::variable_list all(11);
+      all[0] = if_wanted(wanted.input, by_input);
+      all[1] = if_wanted(wanted.weight, by_weight);
+      all[2] = if_wanted(wanted.bias_dimensions > 0, by_bias);
+      all[3] = if_wanted(wanted.slope, by_own_slope);
+      all[4] = by_residual;
+      return all;
+    }
     if (slope.defined()) {
+      const auto above = by_sums;
       // One pass for both, which can be differentiated again.
       const auto [below, by_each_slope] =
-          at::_prelu_kernel_backward(grads[0], sums, per_channel(slope));
+          at::_prelu_kernel_backward(above, sums, per_channel(slope));
       by_sums = below;
       if (slope.requires_grad()) by_slope = by_each_slope.sum({0, 2, 3});
-      if (grads.size() > 1 && grads[1].defined()) by_sums = by_sums + grads[1];
+      if (through_sums) by_sums = by_sums + grads[1];
     }
     at::Tensor by_bias, by_input, by_weight;
     if (data["bias_phases"].toInt() == 1) by_bias = by_sums.sum({0, 2, 3});

@@ -68,19 +68,23 @@ DEEPLIGHT_ALWAYS_INLINE void micro_kernel(const T* DEEPLIGHT_RESTRICT a, std::in
     for (int j = 0; j < packs; ++j) sum[i][j].store(c + i * c_row + j * Pack::width);
 }
 
+/// Rows from `i` on while `rows` of them are left; returns the first that is left over.
 template <class T, class Arch, int rows, int packs>
-void panel(const GemmBlock<T>& g, std::int64_t column) {
-  std::int64_t i = 0;
+DEEPLIGHT_ALWAYS_INLINE std::int64_t rows_from(std::int64_t i, const GemmBlock<T>& g,
+                                               std::int64_t column) {
   for (; i + rows <= g.rows; i += rows)
     micro_kernel<T, Arch, rows, packs>(g.a + i * g.a_row, g.a_row, g.a_depth, g.b + column,
                                        g.b_depth, g.c + i * g.c_row + column, g.c_row, g.depth);
-  if constexpr (rows > 4)
-    for (; i + 4 <= g.rows; i += 4)
-      micro_kernel<T, Arch, 4, packs>(g.a + i * g.a_row, g.a_row, g.a_depth, g.b + column,
-                                      g.b_depth, g.c + i * g.c_row + column, g.c_row, g.depth);
-  for (; i < g.rows; ++i)
-    micro_kernel<T, Arch, 1, packs>(g.a + i * g.a_row, g.a_row, g.a_depth, g.b + column, g.b_depth,
-                                    g.c + i * g.c_row + column, g.c_row, g.depth);
+  return i;
+}
+
+template <class T, class Arch, int rows, int packs>
+void panel(const GemmBlock<T>& g, std::int64_t column) {
+  std::int64_t i = rows_from<T, Arch, rows, packs>(0, g, column);
+  if constexpr (rows > 8) i = rows_from<T, Arch, 8, packs>(i, g, column);
+  if constexpr (rows > 4) i = rows_from<T, Arch, 4, packs>(i, g, column);
+  if constexpr (rows > 2) i = rows_from<T, Arch, 2, packs>(i, g, column);
+  rows_from<T, Arch, 1, packs>(i, g, column);
 }
 
 }  // namespace gemm_detail

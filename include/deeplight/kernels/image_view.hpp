@@ -7,6 +7,7 @@
 
 #include "deeplight/kernels/convolution_axis.hpp"
 #include "deeplight/kernels/simd.hpp"
+#include "deeplight/kernels/transpose_cpu.hpp"
 
 namespace deeplight::kernels {
 
@@ -52,6 +53,10 @@ void copy_pixels(const ImageView<const T>& from, const ImageView<T>& to, std::in
     }
     return;
   }
+  if (from.column == 1 && to.channel == 1)
+    return transpose(from.data, from.channel, to.data, to.column, channels, count, true);
+  if (from.channel == 1 && to.column == 1)
+    return transpose(from.data, from.column, to.data, to.channel, count, channels, false);
   constexpr std::int64_t tile = 16;
   for (std::int64_t x0 = 0; x0 < count; x0 += tile) {
     const std::int64_t x1 = x0 + tile < count ? x0 + tile : count;
@@ -81,20 +86,29 @@ void add_pixels(const ImageView<const T>& from, T alpha, const ImageView<T>& to,
 }
 
 /// Copies rows [first, first + count) to channels-last rows of `padded_width` pixels, zero where
-/// the image ends: above, below, and `columns.before()` pixels to the left.
+/// the image ends: above, below, and `columns.before()` pixels to the left. Of the padded columns
+/// only [begin, end) are written.
 template <class T>
 void pack_rows(const ImageView<const T>& image, std::int64_t sample, std::int64_t channels,
                const ConvolutionAxis& rows, const ConvolutionAxis& columns, std::int64_t first,
-               std::int64_t count, std::int64_t padded_width, T* packed) {
-  const std::int64_t left = columns.before() * channels, inside = columns.in * channels;
+               std::int64_t count, std::int64_t padded_width, std::int64_t begin, std::int64_t end,
+               T* packed) {
+  const std::int64_t before = columns.before(), after = before + columns.in;
+  const std::int64_t left = begin > before ? begin : before < end ? before : end;
+  const std::int64_t right = end < after ? end : after > left ? after : left;
+  const auto clear = [&](std::int64_t from, std::int64_t to) {
+    for (std::int64_t i = from * channels; i < to * channels; ++i) packed[i] = T(0);
+  };
   for (std::int64_t r = 0; r < count; ++r, packed += padded_width * channels) {
     const std::int64_t y = first + r;
-    const bool exists = y >= 0 && y < rows.in;
-    for (std::int64_t i = 0; i < (exists ? left : padded_width * channels); ++i) packed[i] = T(0);
-    if (!exists) continue;
-    copy_pixels(image.from(sample, y, 0), ImageView<T>{packed + left, 0, 1, 0, channels}, channels,
-                columns.in);
-    for (std::int64_t i = left + inside; i < padded_width * channels; ++i) packed[i] = T(0);
+    if (y < 0 || y >= rows.in) {
+      clear(begin, end);
+      continue;
+    }
+    clear(begin, left);
+    copy_pixels(image.from(sample, y, left - before),
+                ImageView<T>{packed + left * channels, 0, 1, 0, channels}, channels, right - left);
+    clear(right, end);
   }
 }
 

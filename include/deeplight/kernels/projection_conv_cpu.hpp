@@ -19,6 +19,7 @@
 #include "deeplight/kernels/convolution_axis.hpp"
 #include "deeplight/kernels/gemm_cpu.hpp"
 #include "deeplight/kernels/image_view.hpp"
+#include "deeplight/kernels/projection_conv_gradient_cpu.hpp"
 
 namespace deeplight::kernels {
 
@@ -38,28 +39,16 @@ struct ProjectionEpilogue {
   ImageView<T> sums{};  ///< takes sum + bias, for the backward pass; data may be null
 };
 
-/// The two images between which a weight gradient sums: `small` is a convolution's output or a
-/// transposed one's input, `large` the other. Both channels last; `large` starts `padding` pixels
-/// before the image and holds all that is read, its channels padded to `padded_columns`.
-template <class T>
-struct ProjectionPair {
-  std::int64_t batch = 0;
-  std::int64_t small_channels = 0, small_rows = 0, small_columns = 0;
-  std::int64_t large_channels = 0, large_rows = 0, large_columns = 0;
-  std::int64_t kernel_h = 0, kernel_w = 0, stride_h = 1, stride_w = 1;
-  const T* small = nullptr;  ///< [B][small_rows][small_columns][small_channels]
-  const T* large = nullptr;  ///< [B][large_rows][large_columns][padded channels]
-};
-
 /// The kernels of one instruction set.
 template <class T>
 struct ProjectionTable {
-  std::int64_t (*width)(std::int64_t channels);
   std::int64_t (*weights_size)(const ProjectionGeometry&);
   void (*pack)(const ProjectionGeometry&, const T* weight, std::int64_t input_step,
                std::int64_t output_step, T* packed);
   void (*forward)(const ProjectionGeometry&, const ImageView<const T>&, const T* weights,
                   const ProjectionEpilogue<T>&, const ImageView<T>&, const ParallelFor&);
+  void (*tail_gradient)(const ProjectionTailGradient<T>&, const ParallelFor&);
+  std::int64_t (*gradient_width)(const ProjectionPair<T>&);
   void (*weight_gradient)(const ProjectionPair<T>&, T* gradient, const ParallelFor&);
 };
 
@@ -106,6 +95,44 @@ void pack_projection_weights(const ProjectionGeometry& g, const T* weight, std::
 
 namespace projection_detail {
 
+/// Where an output row finds its input: in the image itself, whose pixels then lie channels last,
+/// or in rows that were packed with a border of zeros.
+template <class T>
+struct RowSource {
+  const T* image = nullptr;  ///< the first input row, or null where a row does not exist
+  std::int64_t image_row = 0;
+  const T* packed = nullptr;  ///< the first packed row
+  std::int64_t packed_row = 0;
+};
+
+/// Which blocks of an output row read beyond the left and right end of the image.
+struct RowBlocks {
+  std::int64_t pixels = 0;      ///< of every phase
+  std::int64_t first_size = 0;  ///< of the first block
+  std::int64_t block = 0;       ///< size of the others
+  std::int64_t step = 1, before = 0, reach = 0, in = 0;
+
+  DEEPLIGHT_ALWAYS_INLINE bool inside(std::int64_t first, std::int64_t last) const {
+    return first * step >= before && (last - 1) * step + reach <= in;
+  }
+  DEEPLIGHT_ALWAYS_INLINE std::int64_t end(std::int64_t first) const {
+    const std::int64_t last = first + (first == 0 ? first_size : block);
+    return last < pixels ? last : pixels;
+  }
+};
+
+inline RowBlocks row_blocks(const ConvolutionAxis& columns, std::int64_t block) {
+  const std::int64_t phases = columns.phases(), before = columns.before();
+  // A small first block keeps what the border has to be packed for small.
+  return {(columns.out + phases - 1) / phases,
+          before > 0 ? block / 2 : block,
+          block,
+          columns.phase(0).input_step,
+          before,
+          columns.reach(),
+          columns.in};
+}
+
 /// Output pixels of one row that are computed, activated and written while they are in the cache.
 template <class T, class Arch>
 class Row {
@@ -113,33 +140,40 @@ class Row {
   // A multiple of every register block of the product.
   static constexpr std::int64_t block_pixels = 24;
 
-  Row(const ProjectionGeometry& g, const ProjectionEpilogue<T>& epilogue, const ImageView<T>& out,
-      std::int64_t padded_width)
+  Row(const ProjectionGeometry& g, const ProjectionEpilogue<T>& epilogue, const ImageView<T>& out)
       : g_(g),
         epilogue_(epilogue),
         out_(out),
-        padded_width_(padded_width),
+        blocks_(row_blocks(g.columns, block_pixels)),
         width_(projection_width<T, Arch>(g)),
         step_(g.columns.phases()),
-        sums_(block_pixels * step_ * width_) {}
+        sums_(block_pixels * step_ * width_),
+        bias_(g.rows.phases() * step_ * width_) {
+    for (std::int64_t phase = 0; phase < g.rows.phases() * step_; ++phase) {
+      const T* bias = epilogue.bias ? epilogue.bias + phase * epilogue.bias_phase : nullptr;
+      for (std::int64_t c = 0; c < width_; ++c)
+        bias_.data()[phase * width_ + c] = bias && c < g.out_channels ? bias[c] : T(0);
+    }
+  }
 
-  /// @param packed  the first packed input row that this output row reads
   /// @param phase_weights  packed weights of this row's phase
   void compute(std::int64_t sample, std::int64_t y, const ConvolutionAxis::Phase& rows,
-               const T* phase_weights, const T* packed) {
-    const std::int64_t pixels = (g_.columns.out + step_ - 1) / step_;
-    for (std::int64_t first = 0; first < pixels; first += block_pixels) {
-      const std::int64_t last = first + block_pixels < pixels ? first + block_pixels : pixels;
-      set_bias((last - first) * step_, rows.first_output);
+               const T* phase_weights, const RowSource<T>& source) {
+    for (std::int64_t first = 0, last = 0; first < blocks_.pixels; first = last) {
+      last = blocks_.end(first);
+      set_bias(last - first, rows.first_output);
+      const bool direct = source.image && blocks_.inside(first, last);
+      const std::int64_t source_row = direct ? source.image_row : source.packed_row;
       const T* weights = phase_weights;
       for (std::int64_t index = 0; index < step_; ++index) {
         const auto columns = g_.columns.phase(index);
+        const std::int64_t start = first * columns.input_step + columns.start;
         GemmBlock<T> product;
         product.rows = (last < columns.count ? last : columns.count) - first;
         product.columns = g_.out_channels;
         product.depth = columns.taps * g_.in_channels;
-        product.a = packed + (first * columns.input_step + columns.start + g_.columns.before()) *
-                                 g_.in_channels;
+        product.a = direct ? source.image + start * g_.in_channels
+                           : source.packed + (start + blocks_.before) * g_.in_channels;
         product.a_row = columns.input_step * g_.in_channels;
         product.b = weights;
         product.b_depth = width_;
@@ -147,7 +181,7 @@ class Row {
         product.c_row = step_ * width_;
         for (std::int64_t tap = 0; tap < rows.taps; ++tap) {
           gemm_accumulate<T, Arch>(product);
-          product.a += padded_width_ * g_.in_channels;
+          product.a += source_row;
           product.b += product.depth * width_;
         }
         weights += rows.taps * product.depth * width_;
@@ -159,42 +193,66 @@ class Row {
 
  private:
   void set_bias(std::int64_t pixels, std::int64_t row_phase) {
-    for (std::int64_t i = 0; i < pixels; ++i) {
-      T* pixel = sums_.data() + i * width_;
-      const T* bias = epilogue_.bias;
-      if (bias) bias += (row_phase * step_ + i % step_) * epilogue_.bias_phase;
-      for (std::int64_t c = 0; c < width_; ++c)
-        pixel[c] = bias && c < g_.out_channels ? bias[c] : T(0);
-    }
+    const std::int64_t size = step_ * width_;
+    const T* DEEPLIGHT_RESTRICT bias = bias_.data() + row_phase * size;
+    T* DEEPLIGHT_RESTRICT sums = sums_.data();
+    for (std::int64_t i = 0; i < pixels; ++i, sums += size)
+      for (std::int64_t c = 0; c < size; ++c) sums[c] = bias[c];
+  }
+
+  static void rectify(const T* DEEPLIGHT_RESTRICT sums, const T* DEEPLIGHT_RESTRICT slope,
+                      T* DEEPLIGHT_RESTRICT to, std::int64_t channels) {
+    for (std::int64_t c = 0; c < channels; ++c) to[c] = sums[c] > 0 ? sums[c] : sums[c] * slope[c];
   }
 
   void write(std::int64_t sample, std::int64_t y, std::int64_t x, std::int64_t count) {
     const std::int64_t channels = g_.out_channels;
-    const T* sums = sums_.data();
+    T* sums = sums_.data();
+    const ImageView<T> out = out_.from(sample, y, x);
     const auto store = [&](const ImageView<T>& image) {
-      copy_pixels(ImageView<const T>{sums, 0, 1, 0, width_}, image.from(sample, y, x), channels,
-                  count);
+      copy_pixels(ImageView<const T>{sums, 0, 1, 0, width_}, image, channels, count);
     };
-    if (epilogue_.sums.data) store(epilogue_.sums);
-    if (epilogue_.slope) {
-      for (std::int64_t i = 0; i < count; ++i) {
-        T* pixel = sums_.data() + i * width_;
-        for (std::int64_t c = 0; c < channels; ++c)
-          pixel[c] = pixel[c] > 0 ? pixel[c] : pixel[c] * epilogue_.slope[c];
-      }
+    if (epilogue_.sums.data) store(epilogue_.sums.from(sample, y, x));
+    if (epilogue_.slope && out.channel == 1) {
+      for (std::int64_t i = 0; i < count; ++i)
+        rectify(sums + i * width_, epilogue_.slope, out.data + i * out.column, channels);
+    } else {
+      if (epilogue_.slope)
+        for (std::int64_t i = 0; i < count * width_; i += width_)
+          for (std::int64_t c = 0; c < channels; ++c)
+            sums[i + c] = sums[i + c] > 0 ? sums[i + c] : sums[i + c] * epilogue_.slope[c];
+      store(out);
     }
-    store(out_);
     if (epilogue_.residual.data)
-      add_pixels(epilogue_.residual.from(sample, y, x), epilogue_.alpha, out_.from(sample, y, x),
-                 channels, count);
+      add_pixels(epilogue_.residual.from(sample, y, x), epilogue_.alpha, out, channels, count);
   }
 
   const ProjectionGeometry& g_;
   const ProjectionEpilogue<T>& epilogue_;
   const ImageView<T>& out_;
-  std::int64_t padded_width_, width_, step_;
-  Scratch<T> sums_;
+  RowBlocks blocks_;
+  std::int64_t width_, step_;
+  Scratch<T> sums_, bias_;
 };
+
+/// Packs the input rows of a band of output rows: all of it, or what lies about the borders where
+/// the blocks between them read the image itself.
+template <class T>
+void pack_band(const ProjectionGeometry& g, const ImageView<const T>& image, std::int64_t sample,
+               std::int64_t top, std::int64_t count, std::int64_t padded_width,
+               const RowBlocks& blocks, bool direct, T* packed) {
+  const auto pack = [&](std::int64_t begin, std::int64_t end) {
+    pack_rows(image, sample, g.in_channels, g.rows, g.columns, top, count, padded_width, begin, end,
+              packed);
+  };
+  if (!direct || top < 0 || top + count > g.rows.in) return pack(0, padded_width);
+  for (std::int64_t first = 0, last = 0; first < blocks.pixels; first = last) {
+    last = blocks.end(first);
+    const std::int64_t end = (last - 1) * blocks.step + blocks.reach + blocks.before;
+    if (!blocks.inside(first, last))
+      pack(first * blocks.step, end < padded_width ? end : padded_width);
+  }
+}
 
 }  // namespace projection_detail
 
@@ -204,6 +262,7 @@ template <class T, class Arch>
 void projection_forward(const ProjectionGeometry& g, const ImageView<const T>& image,
                         const T* weights, const ProjectionEpilogue<T>& epilogue,
                         const ImageView<T>& out, const ParallelFor& parallel) {
+  using namespace projection_detail;
   const std::int64_t padded_width = g.columns.before() + g.columns.in + g.columns.after();
   const std::int64_t step = g.rows.phases(), low = -g.rows.before();
   const std::int64_t input_step = g.rows.phase(0).input_step;
@@ -212,55 +271,27 @@ void projection_forward(const ProjectionGeometry& g, const ImageView<const T>& i
   const std::int64_t bands = ((g.rows.out + step - 1) / step + band - 1) / band;
   const std::int64_t packed_rows = (band - 1) * input_step + g.rows.reach() - low;
   const std::int64_t packed_row = padded_width * g.in_channels;
+  const bool direct = image.channel == 1 && image.column == g.in_channels;
+  const RowBlocks blocks = row_blocks(g.columns, Row<T, Arch>::block_pixels);
   parallel(0, g.batch * bands, [&](std::int64_t begin, std::int64_t end) {
     Scratch<T> packed(packed_rows * packed_row);
-    projection_detail::Row<T, Arch> row(g, epilogue, out, padded_width);
+    Row<T, Arch> row(g, epilogue, out);
     for (std::int64_t item = begin; item < end; ++item) {
       const std::int64_t sample = item / bands, first = item % bands * band;
       const std::int64_t top = first * input_step + low;
-      pack_rows(image, sample, g.in_channels, g.rows, g.columns, top, packed_rows, padded_width,
-                packed.data());
+      pack_band(g, image, sample, top, packed_rows, padded_width, blocks, direct, packed.data());
       for (std::int64_t q = first; q < first + band; ++q) {
         const T* phase_weights = weights;
         for (std::int64_t index = 0; index < step; ++index) {
           const auto phase = g.rows.phase(index);
+          const std::int64_t start = q * input_step + phase.start;
+          const bool exists = direct && start >= 0 && start + phase.taps <= g.rows.in;
           if (q < phase.count)
             row.compute(sample, phase.first_output + q * phase.output_step, phase, phase_weights,
-                        packed.data() + (q * input_step + phase.start - top) * packed_row);
+                        {exists ? image.from(sample, start, 0).data : nullptr, image.row,
+                         packed.data() + (start - top) * packed_row, packed_row});
           phase_weights +=
               phase.taps * g.columns.kernel * g.in_channels * projection_width<T, Arch>(g);
-        }
-      }
-    }
-  });
-}
-
-/// Gradient of the weights: [ky][kx][small channels][padded large channels], overwritten.
-/// One item is one tap, so that no result depends on the number of threads.
-template <class T, class Arch>
-void projection_weight_gradient(const ProjectionPair<T>& pair, T* gradient,
-                                const ParallelFor& parallel) {
-  const std::int64_t width = padded_columns<T, Arch>(pair.large_channels);
-  parallel(0, pair.kernel_h * pair.kernel_w, [&](std::int64_t begin, std::int64_t end) {
-    for (std::int64_t tap = begin; tap < end; ++tap) {
-      GemmBlock<T> product;
-      product.rows = pair.small_channels;
-      product.columns = pair.large_channels;
-      product.depth = pair.small_columns;
-      product.a_row = 1;
-      product.a_depth = pair.small_channels;
-      product.b_depth = pair.stride_w * width;
-      product.c = gradient + tap * pair.small_channels * width;
-      product.c_row = width;
-      for (std::int64_t i = 0; i < pair.small_channels * width; ++i) product.c[i] = T(0);
-      const T* corner =
-          pair.large + (tap / pair.kernel_w * pair.large_columns + tap % pair.kernel_w) * width;
-      for (std::int64_t b = 0; b < pair.batch; ++b) {
-        for (std::int64_t y = 0; y < pair.small_rows; ++y) {
-          product.a = pair.small + (b * pair.small_rows + y) * pair.small_columns * product.rows;
-          product.b =
-              corner + (b * pair.large_rows + y * pair.stride_h) * pair.large_columns * width;
-          gemm_accumulate<T, Arch>(product);
         }
       }
     }
@@ -271,9 +302,9 @@ namespace projection_detail {
 
 template <class T, class Arch>
 constexpr ProjectionTable<T> table() {
-  return {&padded_columns<T, Arch>, &projection_weights_size<T, Arch>,
-          &pack_projection_weights<T, Arch>, &projection_forward<T, Arch>,
-          &projection_weight_gradient<T, Arch>};
+  return {&projection_weights_size<T, Arch>,   &pack_projection_weights<T, Arch>,
+          &projection_forward<T, Arch>,        &projection_tail_gradient<T>,
+          &projection_gradient_width<T, Arch>, &projection_weight_gradient<T, Arch>};
 }
 
 }  // namespace projection_detail
