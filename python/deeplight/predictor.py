@@ -176,7 +176,8 @@ class Predictor:
             resume: continue where an interrupted run of the same job stopped; the result has the
                 bytes of an undisturbed run. Outputs of the same job that are there already stay.
             compression: ``"deflate"``, ``"lzw"``, ``"zstd"`` or ``"none"``.
-            format: of the output; by default what the name of the file says.
+            format: of the output, ``"gtiff"``, ``"gtiff-overviews"``, ``"cog"``, ``"vrt"`` (parts
+                of at most 8192 x 8192 pixels) or ``"zarr"``; by default what the name says.
             precision: ``"float32"``, or ``"bfloat16"`` for PyTorch's autocast.
             batch: tiles of equal shape that go through the network together.
             prefetch: tiles read ahead while others are computed; each takes its guides' memory.

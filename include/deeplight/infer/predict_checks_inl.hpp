@@ -169,6 +169,7 @@ inline void check_outputs(const PredictRequest& request, bool may_be_there) {
     std::error_code error;
     if (request.overwrite || !may_be_there || !std::filesystem::exists(output, error)) {
       check_writable(output, request.overwrite);
+      check_sink(output, request.format, request.compression);
     }
   }
 }

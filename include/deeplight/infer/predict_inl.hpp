@@ -77,6 +77,8 @@ inline CheckedRequest checked(const Card& card, const PredictRequest& request, b
 class StoreKeeper {
  public:
   explicit StoreKeeper(TileStore store) : store_(std::move(store)) {}
+  StoreKeeper(StoreKeeper&& other) noexcept
+      : store_(std::move(other.store_)), whole_(std::exchange(other.whole_, true)) {}
   ~StoreKeeper() {
     if (whole_) return;
     try {
@@ -149,6 +151,18 @@ inline std::int64_t tiles_of(const TileGeometry& geometry) {
   return geometry.plan().size();
 }
 
+/// What an output says of itself; a Zarr of several bands says it in each, not as a whole.
+inline std::map<std::string, std::string> metadata_of(const std::filesystem::path& output) {
+  for (const std::string& name :
+       {output.string(), concat("ZARR:\"", output.string(), "\":/Band1")}) {
+    try {
+      return raster_info(name).metadata;
+    } catch (const Error&) {  // no raster of ours
+    }
+  }
+  return {};
+}
+
 /// What an earlier run said of an output that exists; nothing where there is none to keep.
 /// @param describe  the job now: an output has its name only when whole, so that one of this very
 ///                  job needs no more work
@@ -159,18 +173,15 @@ std::optional<RasterReport> finished_before(const PredictRequest& request, const
                                             const Describe& describe) {
   std::error_code error;
   if (request.overwrite || !std::filesystem::exists(job.output, error)) return std::nullopt;
-  std::map<std::string, std::string> said;
-  try {
-    said = raster_info(job.output).metadata;
-  } catch (const Error&) {  // no raster of ours
-  }
+  std::map<std::string, std::string> said = metadata_of(job.output);
   const auto value = [&](const char* key) {
     const Json number = Json::parse(said[key], nullptr, /*allow_exceptions=*/false);
     return number.is_number() ? number.get<double>() : std::numeric_limits<double>::quiet_NaN();
   };
-  if (said.count("DEEPLIGHT_JOB") == 0 || said.at("DEEPLIGHT_JOB") != job_digest(describe())) {
-    check_writable(job.output, /*overwrite=*/false);
-  }
+  require<FileError>(
+      said.count("DEEPLIGHT_JOB") == 1 && said.at("DEEPLIGHT_JOB") == job_digest(describe()),
+      "output '", job.output.string(),
+      "' exists already and is not of this job; remove it or ask for it to be overwritten");
   RasterReport report;
   report.low_resolution = job.low_resolution.info().path;
   report.output = job.output;
@@ -218,28 +229,22 @@ inline void remove_leftovers(Run& run, std::size_t index) {
 
 /// One of the rasters that go through together.
 struct StackMember {
-  StackMember(Run& run, std::size_t place)
+  /// @param open  from the raster's place and its job's description to where its tiles go
+  template <class Open>
+  StackMember(Run& run, std::size_t place, const Open& open)
       : index(place),
         job(run.checked.jobs[place]),
         work(run.network, run.checked.preprocessor, run.request, job),
         description(describe_job(run.description(), work.input().geometry(), job)),
-        store(TileStore(folder_for(run.request, place), description,
-                        concat("output '", job.output.string(), "'"),
-                        run.request.resume      ? TileStore::Existing::resume
-                        : run.request.overwrite ? TileStore::Existing::discard
-                                                : TileStore::Existing::refuse)) {
-    // Again: the lock may have been waited for.
-    check_writable(job.output, run.request.overwrite);
-    remove_stale_temporaries(job.output);
-    resumed = store->size();
-  }
+        store(open(place, description)),
+        resumed(store->size()) {}
 
   const std::size_t index;
   const PredictJob& job;
   TileWork work;
   const Json description;
   StoreKeeper store;
-  std::int64_t resumed = 0;
+  const std::int64_t resumed;
 };
 
 /// Rasters that share their guides, which are read once for all of them.
@@ -260,32 +265,60 @@ inline std::vector<std::vector<std::size_t>> stacks_of(const std::vector<Predict
   return stacks;
 }
 
-/// Calls `give` with the index and report of each raster as it is whole.
-template <class Give>
-void predict_stack(Run& run, const std::vector<std::size_t>& stack, Progress& progress,
-                   const Give& give) {
-  using Clock = std::chrono::steady_clock;
-  const auto seconds_since = [](Clock::time_point start) {
-    return std::chrono::duration<double>(Clock::now() - start).count();
-  };
-  const auto start = Clock::now();
+inline double seconds_since(std::chrono::steady_clock::time_point start) {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+}
+
+/// Computes what the rasters of a stack still lack of some groups.
+/// @param choose  from all groups of a raster to those that are wanted
+/// @param open    see StackMember
+template <class Choose, class Open>
+std::vector<std::unique_ptr<StackMember>> compute_stack(Run& run,
+                                                        const std::vector<std::size_t>& stack,
+                                                        Progress& progress, const Choose& choose,
+                                                        const Open& open) {
   std::vector<std::unique_ptr<StackMember>> members;
   std::vector<Lane> lanes;
   for (const std::size_t index : stack) {
-    members.push_back(std::make_unique<StackMember>(run, index));
+    members.push_back(std::make_unique<StackMember>(run, index, open));
     lanes.push_back({&members.back()->work, &*members.back()->store});
     if (members.back()->resumed > 0) progress.advance(members.back()->resumed);
   }
   run_tiles(lanes, run.network, run.description().devices, run.request,
-            members.front()->work.input().groups(),
+            choose(members.front()->work.input().groups()),
             [&](std::int64_t tiles) { progress.advance(tiles); });
+  return members;
+}
+
+/// Calls `give` with the index and report of each raster as it is whole.
+template <class Give>
+void predict_stack(Run& run, const std::vector<std::size_t>& stack, Progress& progress,
+                   const Give& give) {
+  using Existing = TileStore::Existing;
+  const PredictRequest& request = run.request;
+  const auto start = std::chrono::steady_clock::now();
+  const auto open = [&](std::size_t index, const Json& description) {
+    const std::filesystem::path& output = run.checked.jobs[index].output;
+    StoreKeeper store(TileStore(folder_for(request, index), description,
+                                concat("output '", output.string(), "'"),
+                                request.resume      ? Existing::resume
+                                : request.overwrite ? Existing::discard
+                                                    : Existing::refuse));
+    // Again: the lock may have been waited for.
+    check_writable(output, request.overwrite);
+    remove_stale_temporaries(output);
+    return store;
+  };
+  const auto members = compute_stack(
+      run, stack, progress, [](std::vector<TileGroup> groups) { return groups; }, open);
+  for (const auto& member : members) member->store->commit();  // encoding may take long
   const double share = seconds_since(start) / static_cast<double>(stack.size());
   for (const auto& member : members) {
-    const auto began = Clock::now();
+    const auto began = std::chrono::steady_clock::now();
     TileIndex tiles;
     tiles.add(*member->store);
     RasterReport report =
-        finish_raster(run.card, run.request, member->job, run.checked.light[member->index],
+        finish_raster(run.card, request, member->job, run.checked.light[member->index],
                       member->description, tiles, progress, run.checked.warnings);
     member->store.done();
     member->store->remove();
@@ -343,7 +376,7 @@ DEEPLIGHT_INLINE PredictReport predict(Network& network, const Card& card,
     });
   }
   report.warnings = std::move(checked.warnings);
-  report.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  report.seconds = detail::seconds_since(start);
   return report;
 }
 

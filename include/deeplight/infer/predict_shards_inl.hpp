@@ -26,6 +26,25 @@ inline void check_plans(const std::vector<PredictionPlan>& plans, const PredictR
           request.outputs.size(), " outputs");
 }
 
+inline std::vector<TileGroup> part_of(const std::vector<TileGroup>& groups, Shard shard) {
+  const auto count = static_cast<std::int64_t>(groups.size());
+  return {groups.begin() + count * shard.index / shard.count,
+          groups.begin() + count * (shard.index + 1) / shard.count};
+}
+
+inline StoreKeeper open_shard(const PredictRequest& request, std::size_t index, Shard shard,
+                              const Json& description) {
+  const std::filesystem::path folder = shard_folder(request, index, shard);
+  std::error_code error;
+  std::filesystem::create_directories(folder.parent_path(), error);
+  require<FileError>(!error, "the folder '", folder.parent_path().string(),
+                     "' cannot be created: ", error.message());
+  const std::string output = request.outputs[index].string();
+  return StoreKeeper(TileStore(
+      folder, description, concat("shard ", shard.index, " of ", shard.count, " of '", output, "'"),
+      TileStore::Existing::resume));
+}
+
 /// Also what a killed merge left of them.
 inline void remove_shards(const std::filesystem::path& folder, std::vector<TileStore>& stores) {
   for (TileStore& store : stores) store.remove();
@@ -72,51 +91,51 @@ DEEPLIGHT_INLINE PredictReport predict_shard(Network& network, const Card& card,
   const detail::EvaluationMode evaluation(network);
   detail::Run run{network, card, request, checked};
 
-  const auto bounds = [&](std::int64_t groups) {
-    return std::pair{groups * shard.index / shard.count, groups * (shard.index + 1) / shard.count};
-  };
   PredictReport report;
+  std::vector<std::size_t> all;
+  std::int64_t total = 0;
   for (std::size_t index = 0; index < checked.jobs.size(); ++index) {
-    const auto began = std::chrono::steady_clock::now();
     const detail::PredictJob& job = checked.jobs[index];
-    detail::TileWork work(network, checked.preprocessor, request, job);
-    const Json description = detail::describe_job(run.description(), work.input().geometry(), job);
-    detail::check_same_job(plans[index].job, description,
+    const detail::TileInput input(network, checked.preprocessor, request, job);
+    detail::check_same_job(plans[index].job,
+                           detail::describe_job(run.description(), input.geometry(), job),
                            concat("the work for '", job.output.string(), "'"));
-    std::vector<detail::TileGroup> groups = work.input().groups();
-    const auto [first, last] = bounds(static_cast<std::int64_t>(groups.size()));
-    groups = {groups.begin() + first, groups.begin() + last};
-    std::int64_t tiles = 0;
-    for (const detail::TileGroup& group : groups) tiles += group.count;
-
-    const std::filesystem::path folder = shard_folder(request, index, shard);
-    std::error_code error;
-    std::filesystem::create_directories(folder.parent_path(), error);
-    require<FileError>(!error, "the folder '", folder.parent_path().string(),
-                       "' cannot be created: ", error.message());
-    detail::StoreKeeper store(TileStore(
-        folder, description,
-        concat("shard ", shard.index, " of ", shard.count, " of '", job.output.string(), "'"),
-        TileStore::Existing::resume));
     RasterReport raster;
     raster.low_resolution = job.low_resolution.info().path;
-    raster.output = folder;
-    raster.tiles = tiles;
-    raster.resumed = store->size();
-    detail::Progress progress(request, tiles);
-    progress.advance(raster.resumed);
-    detail::with_memory_errors(job.output, request.tile, [&] {
-      detail::run_tiles({{&work, &*store}}, network, run.description().devices, request, groups,
-                        [&](std::int64_t done) { progress.advance(done); });
-    });
-    store->commit();
-    store.done();
-    raster.seconds =
-        std::chrono::duration<double>(std::chrono::steady_clock::now() - began).count();
+    raster.output = shard_folder(request, index, shard);
+    for (const detail::TileGroup& group : detail::part_of(input.groups(), shard)) {
+      raster.tiles += group.count;
+    }
+    total += raster.tiles;
     report.rasters.push_back(raster);
+    all.push_back(index);
+  }
+  detail::Progress progress(request, total);
+  progress.advance(0);
+  for (const std::vector<std::size_t>& stack :
+       detail::stacks_of(checked.jobs, all, request.align)) {
+    const auto began = std::chrono::steady_clock::now();
+    const auto members =
+        detail::with_memory_errors(request.outputs[stack.front()], request.tile, [&] {
+          return detail::compute_stack(
+              run, stack, progress,
+              [&](const std::vector<detail::TileGroup>& groups) {
+                return detail::part_of(groups, shard);
+              },
+              [&](std::size_t index, const Json& description) {
+                return detail::open_shard(request, index, shard, description);
+              });
+        });
+    for (const auto& member : members) {
+      member->store->commit();
+      member->store.done();
+      RasterReport& raster = report.rasters[member->index];
+      raster.resumed = member->resumed;
+      raster.seconds = detail::seconds_since(began) / static_cast<double>(stack.size());
+    }
   }
   report.warnings = std::move(checked.warnings);
-  report.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  report.seconds = detail::seconds_since(start);
   return report;
 }
 
@@ -181,12 +200,11 @@ DEEPLIGHT_INLINE PredictReport merge_shards(const Card& card, const PredictReque
     RasterReport raster = detail::finish_raster(card, request, job, checked.light[index], planned,
                                                 tiles, progress, checked.warnings);
     detail::remove_shards(folder, stores);
-    raster.seconds =
-        std::chrono::duration<double>(std::chrono::steady_clock::now() - began).count();
+    raster.seconds = detail::seconds_since(began);
     report.rasters.push_back(raster);
   }
   report.warnings = std::move(checked.warnings);
-  report.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  report.seconds = detail::seconds_since(start);
   return report;
 }
 

@@ -73,7 +73,8 @@ class TileStore {
   /// In the order of their indices.
   std::vector<TileRecord> records() const;
 
-  /// Adds a tile; recorded by the next `commit`, which `append` calls about once a second.
+  /// Adds a tile; recorded by the next `commit`, which `append` calls about once a second, or as
+  /// often as DEEPLIGHT_COMMIT_SECONDS says.
   /// @param record  its index and sums; the rest is filled in
   /// @throws FileError  the disk refused (full, failed); what was recorded stays
   void append(TileRecord record, std::span<const float> values);

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <chrono>
+#include <cstdlib>
 #include <map>
 #include <optional>
 #include <system_error>
@@ -26,6 +27,15 @@ namespace detail {
 inline std::uint64_t checksum_of(const TileRecord& record) {
   return xxhash64(
       std::as_bytes(std::span(&record, 1)).first(sizeof(record) - sizeof(record.own_checksum)), 1);
+}
+
+/// How long a finished tile waits at most until it is on the disk.
+inline std::chrono::duration<double> commit_interval() {
+  const char* text = std::getenv("DEEPLIGHT_COMMIT_SECONDS");
+  char* end = nullptr;
+  const double seconds = text == nullptr ? 1.0 : std::strtod(text, &end);
+  const bool number = end != text && seconds >= 0.0 && seconds <= 3600.0;
+  return std::chrono::duration<double>(number ? seconds : 1.0);
 }
 
 inline std::string short_text(const Json& value) {
@@ -82,6 +92,7 @@ struct TileStore::State {
   std::uint64_t recorded = 0;     // whole records in the journal, bytes
   std::uint64_t end = 0;          // of the tiles, bytes
   std::uint64_t uncommitted = 0;  // bytes
+  std::chrono::duration<double> interval = detail::commit_interval();
   std::chrono::steady_clock::time_point committed = std::chrono::steady_clock::now();
 
   std::filesystem::path file(const char* name) const { return folder / name; }
@@ -220,7 +231,7 @@ DEEPLIGHT_INLINE void TileStore::append(TileRecord record, std::span<const float
   state.pending.push_back(record);
   constexpr std::uint64_t much = std::uint64_t{64} << 20;
   const auto age = std::chrono::steady_clock::now() - state.committed;
-  if (state.uncommitted >= much || age >= std::chrono::seconds(1)) commit();
+  if (state.uncommitted >= much || age >= state.interval) commit();
 }
 
 DEEPLIGHT_INLINE void TileStore::commit() {

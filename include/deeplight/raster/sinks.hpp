@@ -24,6 +24,12 @@ const std::map<std::string, SinkFactory>& sinks();
 /// @throws InvalidArgument  an unknown format, with the known ones
 std::string sink_format(const std::filesystem::path& path, const std::string& requested);
 
+/// Checks before work begins what a format would otherwise refuse when all is computed: its name,
+/// its compression, what this GDAL can write.
+/// @throws InvalidArgument, FileError
+void check_sink(const std::filesystem::path& path, const std::string& requested,
+                Compression compression);
+
 }  // namespace deeplight
 
 #ifndef DEEPLIGHT_COMPILED

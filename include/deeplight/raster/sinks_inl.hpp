@@ -5,6 +5,7 @@
 
 #include "deeplight/core/errors.hpp"
 #include "deeplight/core/nearest_name.hpp"
+#include "deeplight/raster/mosaic_sink.hpp"
 #include "deeplight/raster/raster_format.hpp"
 #include "deeplight/raster/sinks.hpp"
 
@@ -50,6 +51,7 @@ DEEPLIGHT_INLINE const std::map<std::string, SinkFactory>& sinks() {
       {"gtiff", detail::sink_factory<detail::GeoTiffSink>()},
       {"gtiff-overviews", detail::derived_factory(DerivedFormat::gtiff_overviews)},
       {"cog", detail::derived_factory(DerivedFormat::cog)},
+      {"vrt", detail::sink_factory<MosaicSink>()},
       {"zarr", detail::derived_factory(DerivedFormat::zarr)},
   };
   return all;
@@ -62,7 +64,20 @@ DEEPLIGHT_INLINE std::string sink_format(const std::filesystem::path& path,
   require(requested.empty() || sinks().count(requested) == 1, "output '", path.string(),
           "': format '", requested, "' is not one of ", joined(known));
   if (!requested.empty()) return requested;
-  return path.extension() == ".zarr" ? "zarr" : "gtiff";
+  if (path.extension() == ".zarr") return "zarr";
+  return path.extension() == ".vrt" ? "vrt" : "gtiff";
+}
+
+DEEPLIGHT_INLINE void check_sink(const std::filesystem::path& path, const std::string& requested,
+                                 Compression compression) {
+  const std::string format = sink_format(path, requested);
+  if (format == "vrt") {
+    check_mosaic(path, compression);
+  } else if (format == "cog" || format == "zarr") {
+    check_derivable(path, enum_from_string<DerivedFormat>(format), compression);
+  } else {
+    check_derivable(path, DerivedFormat::gtiff_overviews, compression);
+  }
 }
 
 }  // namespace deeplight

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "deeplight/core/remove_tree.hpp"
+#include "deeplight/raster/mosaic_sink.hpp"
 
 namespace deeplight {
 
@@ -39,6 +40,9 @@ inline void remove_stale_temporaries(const std::filesystem::path& path) {
   for (const auto& entry : std::filesystem::directory_iterator(folder, error)) {
     if (is_temporary_of(entry.path().filename().string(), target)) stale.push_back(entry.path());
   }
+  // A mosaic's parts have their name just before the mosaic has its own.
+  const std::filesystem::path parts = parts_of_mosaic(path);
+  if (is_unfinished_mosaic(parts)) stale.push_back(parts);
   for (const std::filesystem::path& each : stale) remove_tree(each);
 }
 

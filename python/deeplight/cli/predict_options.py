@@ -76,7 +76,11 @@ Nodata = Annotated[
 ]
 CompressionName = Annotated[str, typer.Option("--compression", help="deflate, lzw, zstd or none.")]
 Format = Annotated[
-    str, typer.Option("--format", help="Of the output; by the name of the file if absent.")
+    str,
+    typer.Option(
+        "--format",
+        help="gtiff, gtiff-overviews, cog, vrt or zarr; by the name of the output if absent.",
+    ),
 ]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace an existing output.")]
 Scratch = Annotated[

@@ -37,7 +37,7 @@ def run(
 
     [dim]$ deeplight run plan.json --shard 3/10[/dim]
 
-    [dim]$ deeplight run plan.json --shard $SLURM_ARRAY_TASK_ID/$SLURM_ARRAY_TASK_COUNT[/dim]
+    [dim]$ deeplight run plan.json --shard $SLURM_ARRAY_TASK_ID/32[/dim]
 
     [dim]$ deeplight run plan.json --ray --cpus 4[/dim]
 

@@ -70,6 +70,16 @@ TEST_CASE("predict: one clear error before work begins, and no file") {
   CHECK(contains(scene.refusal<InvalidArgument>(request), "is also an input"));
   request = scene.request("dem.tif");
   CHECK(contains(scene.refusal<InvalidArgument>(request), "is also guide 'dem'"));
+  request = scene.request("no.tif");
+  request.format = "cog";
+  request.compression = Compression::none;
+  CHECK(contains(scene.refusal<InvalidArgument>(request), "must be compressed"));
+  request = scene.request("no.tif");
+  request.format = "zarr";
+  CHECK(contains(scene.refusal<InvalidArgument>(request), "must be called .zarr"));
+  request = scene.request("no.zarr");
+  request.compression = Compression::lzw;
+  CHECK(contains(scene.refusal<InvalidArgument>(request), "with compression 'lzw'"));
   request = scene.request("small.tif");
   request.overwrite = false;
   CHECK(contains(scene.refusal<FileError>(request), "exists already"));

@@ -90,6 +90,57 @@ TEST_CASE("killed after the output had its name: resuming finds it whole and cle
   CHECK(refusal(request).find("exists already") != std::string::npos);
 }
 
+TEST_CASE(
+    "killed after a folder had its name: two bands of a Zarr, and a mosaic, are found whole") {
+  for (const char* name : {"sr.zarr", "one.zarr", "sr.vrt"}) {
+    CAPTURE(name);
+    Scene scene;
+    PredictRequest request = tiled(scene, name);
+    request.uncertainty = std::string(name) == "sr.zarr";
+    const fs::path output = request.outputs.front(), scratch = scratch_folder(output);
+    cancel_after(scene, request, 19);
+    const fs::path kept = scene.folder / "kept";
+    copy_folder(scratch, kept);
+    request.resume = true;
+    const RasterReport first = predict(scene.network, scene.card, request).rasters.front();
+    const auto time = fs::last_write_time(output);
+    const std::size_t files = scene.folder.files();
+    for (const bool tiles : {true, false}) {
+      if (tiles) copy_folder(kept, scratch);
+      const RasterReport again = predict(scene.network, scene.card, request).rasters.front();
+      CHECK(again.resumed == 20);
+      CHECK(again.light_ratio == first.light_ratio);
+      CHECK(again.mean_out == first.mean_out);
+      CHECK(scene.folder.files() == files);
+      CHECK(fs::last_write_time(output) == time);
+    }
+    // Of another job it is refused.
+    request.tile = 12;
+    CHECK(message_of<FileError>([&] {
+            predict(scene.network, scene.card, request);
+          }).find("exists already") != std::string::npos);
+  }
+}
+
+TEST_CASE("a mosaic killed before it had its name: resumed, the same parts") {
+  Scene scene;
+  PredictRequest request = tiled(scene, "sr.vrt");
+  const fs::path parts = scene.folder / "sr.vrt.parts";
+  cancel_after(scene, request, 19);
+  copy_folder(scratch_folder(request.outputs.front()), scene.folder / "kept");
+  request.resume = true;
+  predict(scene.network, scene.card, request);
+  const std::string vrt = bytes_of(scene.folder / "sr.vrt"), part = bytes_of(parts / "0-0.tif");
+  fs::rename(scene.folder / "sr.vrt", parts / "mosaic.vrt");
+  copy_folder(scene.folder / "kept", scratch_folder(request.outputs.front()));
+  predict(scene.network, scene.card, request);
+  CHECK(bytes_of(scene.folder / "sr.vrt") == vrt);
+  CHECK(bytes_of(parts / "0-0.tif") == part);
+  CHECK_FALSE(fs::exists(parts / "mosaic.vrt"));
+  CHECK(largest_difference(RasterReader(scene.folder / "sr.vrt").read(),
+                           scene.run(scene.request("plain.tif"))) < 1e-3);
+}
+
 TEST_CASE("several rasters: those that were finished before the kill are not computed again") {
   Scene scene;
   PredictRequest request = tiled(scene, "a.tif");

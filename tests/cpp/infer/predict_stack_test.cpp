@@ -47,10 +47,14 @@ struct Months : Scene {
   }
   /// Reads of the guide by a prediction, without help of GDAL's cache.
   std::int64_t reads(const PredictRequest& request) {
+    return reads_of([&] { predict(network, card, request); });
+  }
+  template <class Work>
+  std::int64_t reads_of(const Work& work) {
     const GIntBig before = GDALGetCacheMax64();
     GDALSetCacheMax64(1);
     files.disarm();
-    predict(network, card, request);
+    work();
     const std::int64_t calls = files.calls(Fault::read);
     GDALSetCacheMax64(before);
     return calls;
@@ -69,6 +73,66 @@ TEST_CASE("stack: the guides of twelve months are read as often as those of one"
   PredictRequest single = scene.of({0});
   single.batch = 3;
   CHECK(scene.reads(batched) == scene.reads(single));
+}
+
+TEST_CASE("stack: shards of twelve months read the guides as often as those of one") {
+  Months scene;
+  const auto reads = [&](const PredictRequest& request) {
+    const auto plans = plan_prediction(scene.network, scene.card, request);
+    return scene.reads_of([&] {
+      const PredictReport report = predict_shard(scene.network, scene.card, request, plans, {1, 2});
+      CHECK(report.rasters.size() == request.outputs.size());
+      for (const RasterReport& raster : report.rasters) CHECK(raster.tiles == 10);
+    });
+  };
+  const std::int64_t one = reads(scene.of({0}));
+  CHECK(one > 3 * 10);  // 10 tiles, each several strips of the file
+  CHECK(reads(scene.of({0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11})) == one);
+}
+
+TEST_CASE("stack: months in shards, interrupted and merged, are what each is alone") {
+  Months scene;
+  PredictRequest whole = scene.of({0, 5, 7});
+  predict(scene.network, scene.card, whole);
+  std::vector<std::string> expected;
+  for (const auto& output : whole.outputs) {
+    expected.push_back(content(output));
+    std::filesystem::remove(output);
+  }
+  const std::size_t files = scene.folder.files();
+  PredictRequest request = scene.of({0, 5, 7});
+  const auto plans = plan_prediction(scene.network, scene.card, request);
+  // One month's shard alone, then all: each goes on from what it has.
+  PredictRequest one = scene.of({5});
+  predict_shard(scene.network, scene.card, one, {plans[1]}, {1, 2});
+  std::vector<std::int64_t> seen;
+  request.progress = [&](std::int64_t done, std::int64_t total) {
+    CHECK(total == 30);
+    seen.push_back(done);
+    return done < 17;
+  };
+  CHECK_THROWS_AS(predict_shard(scene.network, scene.card, request, plans, {1, 2}), Cancelled);
+  CHECK(seen.front() == 0);
+  CHECK(std::is_sorted(seen.begin(), seen.end()));
+  request.progress = nullptr;
+  const PredictReport again = predict_shard(scene.network, scene.card, request, plans, {1, 2});
+  CHECK(again.rasters[0].resumed > 0);
+  CHECK(again.rasters[0].resumed < 10);
+  CHECK(again.rasters[1].resumed == 10);
+  CHECK(again.rasters[1].output == shard_folder(request, 1, {1, 2}));
+  predict_shard(scene.network, scene.card, request, plans, {0, 2});
+  merge_shards(scene.card, request, plans);
+  for (std::size_t index = 0; index < 3; ++index) {
+    CHECK(content(request.outputs[index]) == expected[index]);
+  }
+  CHECK(scene.folder.files() == files + 3);
+  // A month that is not what was planned: none is begun.
+  scene.write_low(Months::name(7), [](int, int row, int column) { return light(row, column) + 1; });
+  for (const auto& output : request.outputs) std::filesystem::remove(output);
+  CHECK(message_of<InvalidArgument>([&] {
+          predict_shard(scene.network, scene.card, request, plans, {0, 2});
+        }).find("sr-ntl7.tif' is not what was planned") != std::string::npos);
+  CHECK(scene.folder.files() == files);
 }
 
 TEST_CASE("stack: each month is what it would be alone, to the byte") {

@@ -1,15 +1,17 @@
-// The stages of a prediction with a stencil for a network: reader, queues, journal, writer in
-// threads, ended by errors and cancelling too. Torch-free, so that ThreadSanitizer can run it
-// (docs/reliability.md).
+// The stages of a prediction (stages.hpp, as predictions run them) with a stencil for a network:
+// reader, queues, journal, writer in threads, ended by errors and cancelling too. Torch-free, so
+// that ThreadSanitizer can run it (docs/reliability.md).
 #include <doctest/doctest.h>
 
 #include <atomic>
+#include <numeric>
 #include <random>
+#include <set>
 #include <string>
 #include <thread>
 
 #include "deeplight/core/errors.hpp"
-#include "deeplight/infer/pipeline.hpp"
+#include "deeplight/infer/stages.hpp"
 #include "deeplight/infer/tile_store.hpp"
 #include "deeplight/raster/raster_reader.hpp"
 #include "deeplight/raster/raster_writer.hpp"
@@ -53,71 +55,44 @@ struct Failure {
   }
 };
 
-/// Computes what the store lacks with two workers; several rasters share the low resolution.
-void run(const RasterReader& reader, const TilePlan& plan, TileStore& store,
+/// Computes what the store lacks; several rasters share the low resolution.
+void run(const RasterReader& reader, const TilePlan& plan, TileStore& store, std::size_t workers,
          const Failure& failure) {
-  BoundedQueue<ReadTile> prepared(2);
-  BoundedQueue<MadeTile> made(2);
-  BoundedQueue<std::int64_t> finished(static_cast<std::size_t>(plan.size()));
-  Crew crew({&prepared, &finished});
   std::vector<std::int64_t> missing;
   for (std::int64_t index = 0; index < plan.size(); ++index) {
     if (store.find(index) == nullptr) missing.push_back(index);
   }
-  crew.start([&] {
-    std::int64_t count = 0;
-    for (const std::int64_t index : missing) {
-      failure(0, count++);
-      if (!prepared.push({index, reader.read(plan[index].read)})) return;
-    }
-    prepared.close();
-  });
-  crew.start([&] {
-    try {
-      std::int64_t count = 0;
-      while (const auto tile = made.pop()) {
-        failure(2, count++);
-        store.append({.index = tile->index}, tile->values);
-      }
-    } catch (...) {
-      made.cancel();
-      throw;
-    }
-  });
-  std::atomic<int> working{2};
+  std::int64_t read = 0, stored = 0, told = 0;
   std::atomic<std::int64_t> computed{0};
-  for (int worker = 0; worker < 2; ++worker) {
-    crew.start([&] {
-      struct Ended {
-        std::atomic<int>& working;
-        BoundedQueue<MadeTile>& made;
-        BoundedQueue<std::int64_t>& finished;
-        ~Ended() {
-          if (--working > 0) return;
-          made.close();
-          finished.close();
-        }
-      } const ended{working, made, finished};
-      while (const auto tile = prepared.pop()) {
-        failure(1, computed++);
-        const Tile place = plan[tile->index];
-        MadeTile result{tile->index, {}};
-        for (std::int64_t row = 0; row < place.owner.rows; ++row) {
-          for (std::int64_t column = 0; column < place.owner.columns; ++column) {
-            result.values.push_back(stencil(tile->block, row + place.owner.row - place.read.row,
-                                            column + place.owner.column - place.read.column));
-          }
-        }
-        if (!made.push(std::move(result))) return;
-        finished.push(1);
+  Stages<std::int64_t, ReadTile, MadeTile> stages;
+  stages.prepare = [&](std::int64_t index) {
+    failure(0, read++);
+    return ReadTile{index, reader.read(plan[index].read)};
+  };
+  stages.compute = [&](std::size_t worker, ReadTile& tile, const auto& hand_on) {
+    CHECK(worker < workers);
+    failure(1, computed++);
+    const Tile place = plan[tile.index];
+    MadeTile result{tile.index, {}};
+    for (std::int64_t row = 0; row < place.owner.rows; ++row) {
+      for (std::int64_t column = 0; column < place.owner.columns; ++column) {
+        result.values.push_back(stencil(tile.block, row + place.owner.row - place.read.row,
+                                        column + place.owner.column - place.read.column));
       }
-    });
-  }
-  crew.work([&] {
-    std::int64_t count = 0;
-    while (finished.pop()) failure(3, count++);
-  });
-  crew.finish();
+    }
+    hand_on(std::move(result), 1);
+  };
+  stages.store = [&](MadeTile& tile) {
+    failure(2, stored++);
+    store.append({.index = tile.index}, tile.values);
+  };
+  stages.after = [&](std::int64_t tiles) {
+    CHECK(tiles == 1);
+    failure(3, told++);
+  };
+  run_stages(missing, workers, 1, stages);
+  CHECK(stored == static_cast<std::int64_t>(missing.size()));
+  CHECK(told == stored);
 }
 
 void assemble(const TilePlan& plan, const TileStore& store, const Grid& grid,
@@ -134,7 +109,9 @@ void assemble(const TilePlan& plan, const TileStore& store, const Grid& grid,
 
 }  // namespace
 
-TEST_CASE("raster pipeline: ended at any stage and resumed, two outputs at once: the same values") {
+TEST_CASE(
+    "raster pipeline: ended at any stage and resumed, one and two workers at once: the same "
+    "values") {
   const TemporaryFolder folder;
   make_raster(folder / "low.tif",
               {.rows = rows, .columns = columns, .value = [](int, int row, int column) {
@@ -149,7 +126,8 @@ TEST_CASE("raster pipeline: ended at any stage and resumed, two outputs at once:
     for (const int stage : {0, 1, 2, 3, -1}) {
       TileStore store(folder / ("." + name), {{"journal", 1}}, name, TileStore::Existing::resume);
       try {
-        run(reader, plan, store, {stage, static_cast<std::int64_t>(random() % 4)});
+        run(reader, plan, store, static_cast<std::size_t>(number),
+            {stage, static_cast<std::int64_t>(random() % 4)});
       } catch (const Cancelled& error) {
         CHECK(std::string(error.what()) == "stage " + std::to_string(stage));
         store.commit();
@@ -171,4 +149,34 @@ TEST_CASE("raster pipeline: ended at any stage and resumed, two outputs at once:
   predict(2);
   other.join();
   CHECK(folder.files() == 3);
+}
+
+TEST_CASE("stages: no more pieces are in memory than were asked for, and all pass") {
+  for (const std::size_t workers : {1, 3}) {
+    for (const std::size_t lookahead : {0, 2}) {
+      std::vector<int> all(50);
+      std::iota(all.begin(), all.end(), 0);
+      std::atomic<int> inside{0}, most{0};
+      std::set<int> seen;
+      std::int64_t told = 0;
+      Stages<int, int, int> stages;
+      stages.prepare = [&](int piece) {
+        const int now = ++inside;
+        for (int before = most; now > before && !most.compare_exchange_weak(before, now);) {
+        }
+        return piece;
+      };
+      stages.compute = [&](std::size_t, int& piece, const auto& hand_on) {
+        CHECK(hand_on(2 * piece, 1));
+        --inside;
+        CHECK(hand_on(2 * piece + 1, 2));
+      };
+      stages.store = [&](int& piece) { seen.insert(piece); };
+      stages.after = [&](std::int64_t tiles) { told += tiles; };
+      run_stages(all, workers, lookahead, stages);
+      CHECK(seen.size() == 100);
+      CHECK(told == 150);
+      CHECK(most <= static_cast<int>(workers * (lookahead + 1)));
+    }
+  }
 }

@@ -5,71 +5,17 @@
 #include <doctest/doctest.h>
 
 #include <cmath>
-#include <limits>
+#include <fstream>
+#include <iterator>
 
 #include "deeplight/core/errors.hpp"
 #include "deeplight/raster/raster_reader.hpp"
-#include "raster/test_rasters.hpp"
+#include "raster/two_band_sample.hpp"
 
 using namespace deeplight;
 using namespace deeplight::test;
 
 namespace {
-
-struct Sample {
-  ValueArray values = make_array<ValueArray>(2, 518, 1030);
-  ValidArray valid = make_array<ValidArray>(2, 518, 1030);
-  Grid grid;
-  RasterWriterOptions options;
-
-  Sample() {
-    for (std::size_t index = 0; index < values.size(); ++index) {
-      values.data()[index] = static_cast<float>(index * 2654435761U % 8192) / 3.0F;
-      valid.data()[index] = index % 97 == 0 ? 0 : 1;
-    }
-    grid.rows = 518;
-    grid.columns = 1030;
-    grid.georeferenced = true;
-    grid.geotransform = {500000, 250, 0, 9000000, 0, -250};
-    OGRSpatialReference crs;
-    crs.importFromEPSG(32622);
-    char* wkt = nullptr;
-    crs.exportToWkt(&wkt);
-    grid.crs_wkt = wkt;
-    CPLFree(wkt);
-    options.band_names = {"radiance", "spread"};
-    options.units = "nW cm-2 sr-1";
-    options.metadata = {{"DEEPLIGHT_MODEL", "none"}};
-  }
-
-  void write(RasterSink& sink) const {
-    for (std::int64_t row = 0; row < grid.rows; row += sink.block()) {
-      const std::int64_t rows = std::min(sink.block(), grid.rows - row);
-      ValueArray part = make_array<ValueArray>(2, rows, grid.columns);
-      ValidArray mask = make_array<ValidArray>(2, rows, grid.columns);
-      for (std::int64_t band = 0; band < 2; ++band) {
-        const std::int64_t from = (band * grid.rows + row) * grid.columns;
-        std::copy_n(values.data() + from, rows * grid.columns,
-                    part.data() + band * rows * grid.columns);
-        std::copy_n(valid.data() + from, rows * grid.columns,
-                    mask.data() + band * rows * grid.columns);
-      }
-      sink.write({row, 0, rows, grid.columns}, part, mask);
-    }
-    sink.close();
-  }
-
-  bool equals(const Block& block) const {
-    if (block.values.shape() != values.shape()) return false;
-    for (std::size_t index = 0; index < values.size(); ++index) {
-      if (block.valid.data()[index] != valid.data()[index]) return false;
-      if (valid.data()[index] == 1 && block.values.data()[index] != values.data()[index]) {
-        return false;
-      }
-    }
-    return true;
-  }
-};
 
 std::string structure(const std::filesystem::path& path, const char* key) {
   GDALDataset* dataset = GDALDataset::FromHandle(GDALOpen(path.c_str(), GA_ReadOnly));
@@ -89,7 +35,7 @@ int overviews(const std::filesystem::path& path) {
 }  // namespace
 
 TEST_CASE("formats: values, validity, place and descriptions survive") {
-  const Sample sample;
+  const TwoBandSample sample;
   for (const auto& [format, file] :
        {std::pair{DerivedFormat::gtiff_overviews, "a.tif"},
         std::pair{DerivedFormat::cog, "cog.tif"}, std::pair{DerivedFormat::zarr, "a.zarr"}}) {
@@ -123,7 +69,7 @@ TEST_CASE("formats: values, validity, place and descriptions survive") {
 }
 
 TEST_CASE("formats: overviews are means of valid pixels") {
-  const Sample sample;
+  const TwoBandSample sample;
   const TemporaryFolder folder;
   for (const auto format : {DerivedFormat::gtiff_overviews, DerivedFormat::cog}) {
     DerivedSink sink(format, folder / "a.tif", sample.grid, 2, {.overwrite = true});
@@ -147,7 +93,7 @@ TEST_CASE("formats: overviews are means of valid pixels") {
 }
 
 TEST_CASE("formats: the same bytes each time") {
-  const Sample sample;
+  const TwoBandSample sample;
   const TemporaryFolder folder;
   std::string first;
   for (int round = 0; round < 2; ++round) {
@@ -161,7 +107,7 @@ TEST_CASE("formats: the same bytes each time") {
 }
 
 TEST_CASE("formats: refused before work, and nothing left behind") {
-  const Sample sample;
+  const TwoBandSample sample;
   const TemporaryFolder folder;
   std::filesystem::create_directory(folder / "old.zarr");
   const auto open = [&](DerivedFormat format, const char* name, Compression compression) {
