@@ -19,7 +19,7 @@ using Wide = std::conditional_t<std::is_same_v<T, double>, double, float>;
 /// The dynamic shared memory of a block; kernels use no other kind.
 template <class T>
 __device__ __forceinline__ T* block_memory_of() {
-  extern __shared__ __align__(16) unsigned char block_memory[];
+  extern __shared__ __align__(32) unsigned char block_memory[];
   return reinterpret_cast<T*>(block_memory);
 }
 

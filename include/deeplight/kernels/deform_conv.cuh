@@ -24,28 +24,29 @@ struct DeviceTap {
 
 /// The sampling point of one position, tap and offset group, by the CPU's own arithmetic.
 template <class T>
-__device__ __forceinline__ DeviceTap<T> tap_of(const DeformGeometry& g, const T* offset,
-                                               std::int64_t slot, std::int64_t p) {
+__device__ __forceinline__ DeviceTap<Wide<T>> tap_of(const DeformGeometry& g, const T* offset,
+                                                     std::int64_t slot, std::int64_t p) {
+  using Sum = Wide<T>;
   const std::int64_t positions = g.out_height * g.out_width;
   const std::int64_t at = slot % (g.kernel_h * g.kernel_w);
-  const auto y = DeformAxis<T>::at(
+  const auto y = DeformAxis<Sum>::at(
       int((p / g.out_width) * g.stride_h + (at / g.kernel_w) * g.dilation_h - g.pad_h),
-      offset[slot * 2 * positions + p], int(g.height));
-  const auto x = DeformAxis<T>::at(
+      Sum(offset[slot * 2 * positions + p]), int(g.height));
+  const auto x = DeformAxis<Sum>::at(
       int((p % g.out_width) * g.stride_w + (at % g.kernel_w) * g.dilation_w - g.pad_w),
-      offset[(slot * 2 + 1) * positions + p], int(g.width));
-  DeviceTap<T> tap;
+      Sum(offset[(slot * 2 + 1) * positions + p]), int(g.width));
+  DeviceTap<Sum> tap;
   DEEPLIGHT_UNROLL
   for (int corner = 0; corner < 4; ++corner) {
     const bool low = corner < 2, left = corner % 2 == 0;
     const int row = y.pixel + (low ? 0 : 1), column = x.pixel + (left ? 0 : 1);
     const bool valid =
         (y.inside & x.inside) && row >= 0 && row < g.height && column >= 0 && column < g.width;
-    const T wy = low ? 1 - y.fraction : y.fraction, wx = left ? 1 - x.fraction : x.fraction;
+    const Sum wy = low ? 1 - y.fraction : y.fraction, wx = left ? 1 - x.fraction : x.fraction;
     tap.index[corner] = valid ? row * g.width + column : -1;
-    tap.weight[corner] = valid ? wy * wx : T(0);
-    tap.weight_dy[corner] = !valid ? T(0) : low ? -wx : wx;
-    tap.weight_dx[corner] = !valid ? T(0) : left ? -wy : wy;
+    tap.weight[corner] = valid ? wy * wx : Sum(0);
+    tap.weight_dy[corner] = !valid ? Sum(0) : low ? -wx : wx;
+    tap.weight_dx[corner] = !valid ? Sum(0) : left ? -wy : wy;
   }
   return tap;
 }

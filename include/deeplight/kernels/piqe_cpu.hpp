@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "deeplight/kernels/plane.hpp"
+#include "deeplight/kernels/wider_vectors.hpp"
 #include "deeplight/kernels/window_moments_cpu.hpp"
 
 namespace deeplight::kernels {
@@ -293,7 +294,9 @@ void piqe_blocks(const std::vector<PiqeJob>& jobs, const std::vector<PiqeRules>&
   };
   parallel(0, static_cast<std::int64_t>(jobs.size()) * bands,
            [&](std::int64_t begin, std::int64_t end) {
-             for (std::int64_t item = begin; item < end; ++item) judge(item);
+             for (std::int64_t item = begin; item < end; ++item) {
+               in_wider_vectors([&] { judge(item); });
+             }
            });
 }
 

@@ -52,7 +52,7 @@ struct PlaneConvolution {
 
 /// Blocks of (64, strips) threads; `together` results share what is read. Bias [kernels] or null.
 template <class T, int together>
-static __global__ void __launch_bounds__(512)
+static __global__ void __launch_bounds__(512, 1)
     plane_convolution_kernel(PlaneConvolution g, const T* image, const T* weight, const T* bias,
                              T* out) {
   using Sum = Wide<T>;

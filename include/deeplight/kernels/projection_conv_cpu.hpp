@@ -179,7 +179,12 @@ class Row {
         product.b_depth = width_;
         product.c = sums_.data() + index * width_;
         product.c_row = step_ * width_;
+        const std::int64_t next_block = product.rows * product.a_row - (rows.taps - 1) * source_row;
         for (std::int64_t tap = 0; tap < rows.taps; ++tap) {
+          // Between its few products a row of a large image has left the cache, or not come yet.
+          if (direct && columns.input_step > 1)
+            prefetch(product.a + (tap + 1 < rows.taps ? source_row : next_block),
+                     product.rows * product.a_row);
           gemm_accumulate<T, Arch>(product);
           product.a += source_row;
           product.b += product.depth * width_;
@@ -192,6 +197,11 @@ class Row {
   }
 
  private:
+  static void prefetch(const T* data, std::int64_t count) {
+    for (std::int64_t i = 0; i < count; i += 64 / std::int64_t{sizeof(T)})
+      DEEPLIGHT_PREFETCH(data + i);
+  }
+
   void set_bias(std::int64_t pixels, std::int64_t row_phase) {
     const std::int64_t size = step_ * width_;
     const T* DEEPLIGHT_RESTRICT bias = bias_.data() + row_phase * size;

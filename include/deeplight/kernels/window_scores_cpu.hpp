@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "deeplight/kernels/plane.hpp"
+#include "deeplight/kernels/wider_vectors.hpp"
 #include "deeplight/kernels/window_moments_cpu.hpp"
 
 namespace deeplight::kernels {
@@ -207,8 +208,10 @@ void score_windows(const std::vector<WindowJob>& jobs, const MomentWindow& windo
                const std::int64_t begin = item % bands * band_rows;
                const std::int64_t end = std::min(begin + band_rows, high);
                for (std::int64_t first = 0; first < wide; first += strip_columns) {
-                 detail::score_strip(jobs[item / bands], window, score, begin, end, first,
-                                     std::min(strip_columns, wide - first));
+                 in_wider_vectors([&] {
+                   detail::score_strip(jobs[item / bands], window, score, begin, end, first,
+                                       std::min(strip_columns, wide - first));
+                 });
                }
              }
            });

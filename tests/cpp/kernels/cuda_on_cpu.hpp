@@ -57,7 +57,7 @@ inline constexpr std::size_t most_shared = 227 * 1024, warp_size = 32;
 }  // namespace deeplight::cuda_on_cpu
 
 namespace deeplight::kernels {
-alignas(16) inline unsigned char block_memory[deeplight::cuda_on_cpu::most_shared + 64];
+alignas(32) inline unsigned char block_memory[deeplight::cuda_on_cpu::most_shared + 64];
 }
 
 inline deeplight::cuda_on_cpu::Dim threadIdx{0, 0, 0}, blockIdx{0, 0, 0}, blockDim, gridDim;
