@@ -188,13 +188,14 @@ py::dict score(const Path& truth, const std::vector<std::pair<std::string, Path>
                bool everything, const std::optional<Path>& error_map, std::int64_t block_pixels,
                const std::optional<Path>& zones, std::optional<double> saturation,
                const std::vector<double>& brightness_edges,
-               const std::optional<metrics::NiqeModel>& niqe_model, const py::object& progress) {
+               const std::optional<metrics::NiqeModel>& niqe_model, std::optional<double> min_peak,
+               const py::object& progress) {
   ScoreRequest request;
   request.truth = truth;
   request.predictions = predictions;
   request.low_resolution = low_resolution;
-  request.scores = {data_range, lit_threshold,    scale,     everything,
-                    saturation, brightness_edges, niqe_model};
+  request.scores = {data_range, lit_threshold,    scale,      everything,
+                    saturation, brightness_edges, niqe_model, min_peak};
   request.zones = zones;
   if (window) {
     const auto [row, column, rows, columns] = *window;
@@ -256,7 +257,7 @@ void bind_infer(py::module_& module) {
              "error_map"_a = py::none(), "block_pixels"_a = ScoreRequest{}.block_pixels,
              "zones"_a = py::none(), "saturation"_a = py::none(),
              "brightness_edges"_a = std::vector<double>{}, "niqe_model"_a = py::none(),
-             "progress"_a = py::none(),
+             "min_peak"_a = py::none(), "progress"_a = py::none(),
              "Scores rasters by blocks of rows; `predictions` are (name, path) pairs and\n"
              "`progress(done, total)` may return False to cancel. Gives the report as plain data.");
 }

@@ -146,6 +146,10 @@ void def_zones(py::module_& module) {
       .def_property("state", &ZoneAccumulator::state, &ZoneAccumulator::set_state);
 }
 
+std::array<at::Tensor, 5> to_array(const metrics::SourceWidthMeans& means) {
+  return {means.sources, means.measured, means.prediction, means.target, means.rmse};
+}
+
 void def_source_widths(py::module_& module) {
   const metrics::SourceWidthOptions defaults;
   module.def(
@@ -162,6 +166,40 @@ void def_source_widths(py::module_& module) {
       py::arg("radius") = defaults.radius, py::arg("dark") = defaults.dark,
       py::arg("shift") = defaults.shift, py::arg("mask") = py::none(),
       py::call_guard<py::gil_scoped_release>(), "[plane, row, column, prediction, target], [S].");
+  module.def(
+      "source_width_means",
+      [](const std::array<at::Tensor, 5>& widths) {
+        const auto& [plane, row, column, prediction, target] = widths;
+        return to_array(metrics::source_width_means({plane, row, column, prediction, target}));
+      },
+      py::arg("widths"), "[sources, measured, prediction, target, rmse] of source_widths.");
+
+  using metrics::SourceWidthAccumulator;
+  py::class_<SourceWidthAccumulator>(module, "SourceWidthAccumulator",
+                                     "Widths of the sources of batches or of pieces of a raster.")
+      .def(py::init([](std::optional<double> min_peak, std::int64_t radius, double dark,
+                       std::int64_t shift) {
+             return SourceWidthAccumulator(
+                 {.min_peak = min_peak, .radius = radius, .dark = dark, .shift = shift});
+           }),
+           py::arg("min_peak") = py::none(), py::arg("radius") = defaults.radius,
+           py::arg("dark") = defaults.dark, py::arg("shift") = defaults.shift)
+      .def_property_readonly("halo", &SourceWidthAccumulator::halo)
+      .def(
+          "update",
+          [](SourceWidthAccumulator& self, const at::Tensor& prediction, const at::Tensor& target,
+             const Mask& mask, std::int64_t top, std::int64_t left, std::int64_t bottom,
+             std::int64_t right) {
+            self.update(prediction, target, mask, {top, left, bottom, right});
+          },
+          py::arg("prediction"), py::arg("target"), py::arg("mask") = py::none(),
+          py::arg("top") = 0, py::arg("left") = 0, py::arg("bottom") = 0, py::arg("right") = 0,
+          py::call_guard<py::gil_scoped_release>())
+      .def("merge", &SourceWidthAccumulator::merge, py::arg("other"))
+      .def("merge_state", &SourceWidthAccumulator::merge_state, py::arg("state"))
+      .def("compute", [](const SourceWidthAccumulator& self) { return to_array(self.compute()); })
+      .def("reset", &SourceWidthAccumulator::reset)
+      .def_property("state", &SourceWidthAccumulator::state, &SourceWidthAccumulator::set_state);
 }
 
 }  // namespace

@@ -72,6 +72,7 @@ py::class_<Accumulator> accumulator(py::module_& module, const char* name) {
           "merge", [](Accumulator& self, const Accumulator& other) { self.merge(other); },
           py::arg("other"))
       .def("compute", &Accumulator::compute)
+      .def("reset", [](Accumulator& self) { self.reset(); })
       .def("state", &Accumulator::state)
       .def("load_state", &Accumulator::load_state, py::arg("state"));
 }
@@ -109,6 +110,7 @@ void def_more_accumulators(py::module_& module) {
           py::call_guard<py::gil_scoped_release>())
       .def("merge", &PiqeAccumulator::merge, py::arg("other"))
       .def("compute", &PiqeAccumulator::compute)
+      .def("reset", &PiqeAccumulator::reset)
       .def_property_readonly("count", &PiqeAccumulator::count)
       .def("state", &PiqeAccumulator::state)
       .def("load_state", &PiqeAccumulator::load_state, py::arg("state"));
@@ -128,6 +130,7 @@ void def_more_accumulators(py::module_& module) {
             "merge", [](Accumulator& self, const Accumulator& other) { self.merge(other); },
             py::arg("other"))
         .def("compute", &Accumulator::compute)
+        .def("reset", [](Accumulator& self) { self.reset(); })
         .def("state", [](const Accumulator& self) { return self.state(); })
         .def(
             "load_state",
@@ -148,6 +151,7 @@ void def_more_accumulators(py::module_& module) {
            py::call_guard<py::gil_scoped_release>())
       .def("merge", &EntropyAccumulator::merge, py::arg("other"))
       .def("compute", &EntropyAccumulator::compute)
+      .def("reset", &EntropyAccumulator::reset)
       .def("state", &EntropyAccumulator::state)
       .def("load_state", &EntropyAccumulator::load_state, py::arg("state"));
   py::class_<MsSsimAccumulator>(module, "MsSsimAccumulator")
@@ -163,6 +167,7 @@ void def_more_accumulators(py::module_& module) {
            py::call_guard<py::gil_scoped_release>())
       .def("merge", &MsSsimAccumulator::merge, py::arg("other"))
       .def("compute", &MsSsimAccumulator::compute)
+      .def("reset", &MsSsimAccumulator::reset)
       .def("state", &MsSsimAccumulator::state)
       .def("load_state", &MsSsimAccumulator::load_state, py::arg("state"));
 }

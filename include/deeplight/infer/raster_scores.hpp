@@ -25,6 +25,8 @@ struct RasterScoreOptions {
   /// Adds pixels, bias, MAE and RMSE per bin of the truth; K + 1 ascending edges.
   std::vector<double> brightness_edges{};
   std::optional<metrics::NiqeModel> niqe_model{};  ///< adds NIQE, where blocks fit into the image
+  /// Adds widths of isolated sources of the truth whose peak is at or above this.
+  std::optional<double> min_peak{};
 };
 
 /// Rows of a candidate and the truth, the full width of the image.
@@ -64,11 +66,14 @@ class RasterScores {
   void add_pointwise(const std::string& key, Metric metric, bool lit);
   template <class Accumulator>
   void add_windowed(const std::string& key, Accumulator accumulator, bool lit);
+  template <class Accumulator>
+  void add_sharpness(const std::string& key, bool lit);
   void add_multi_scale(const RasterScoreOptions& options, bool lit);
   void add_spectral(bool lit);
   void add_entropy(const RasterScoreOptions& options, bool lit);
   void add_no_reference(const RasterScoreOptions& options);
   void add_brightness(const RasterScoreOptions& options);
+  void add_sources(double min_peak);
 
   std::vector<Score> scores_;
   std::int64_t overlap_ = 0;

@@ -21,6 +21,7 @@
 #include "deeplight/metrics/regression.hpp"
 #include "deeplight/metrics/sam.hpp"
 #include "deeplight/metrics/sharpness.hpp"
+#include "deeplight/metrics/source_width.hpp"
 #include "deeplight/metrics/spectral_error.hpp"
 #include "deeplight/metrics/ssim.hpp"
 #include "deeplight/metrics/uiqi.hpp"
@@ -67,6 +68,22 @@ void RasterScores::add_windowed(const std::string& key, Accumulator accumulator,
                        if (lit) centres = detail::last_rows(rows.lit, height);
                        windows->update(detail::last_rows(rows.prediction, height),
                                        detail::last_rows(rows.truth, height),
+                                       detail::last_rows(rows.valid, height), centres);
+                     },
+                     [windows] { return windows->compute(); }});
+}
+
+template <class Accumulator>
+void RasterScores::add_sharpness(const std::string& key, bool lit) {
+  const auto windows = std::make_shared<Accumulator>();
+  overlap_ = std::max(overlap_, windows->overlap());
+  scores_.push_back({lit ? "lit_" + key : key,
+                     [windows, lit](const ScoredRows& rows) {
+                       const std::int64_t height =
+                           std::min(rows.truth.size(0), rows.fresh + windows->overlap());
+                       std::optional<at::Tensor> centres;
+                       if (lit) centres = detail::last_rows(rows.lit, height);
+                       windows->update(detail::last_rows(rows.prediction, height),
                                        detail::last_rows(rows.valid, height), centres);
                      },
                      [windows] { return windows->compute(); }});
@@ -145,6 +162,10 @@ DEEPLIGHT_INLINE void RasterScores::add_no_reference(const RasterScoreOptions& o
     add_piqe("lit_piqe", true);
     add_entropy(options, false);
     add_entropy(options, true);
+    for (const bool lit : {false, true}) {
+      add_sharpness<metrics::AverageGradientAccumulator>("average_gradient", lit);
+      add_sharpness<metrics::LaplacianVarianceAccumulator>("laplacian_variance", lit);
+    }
   }
   if (options.niqe_model) {
     const std::int64_t block = options.niqe_model->options.block_size;
@@ -196,6 +217,30 @@ DEEPLIGHT_INLINE void RasterScores::add_brightness(const RasterScoreOptions& opt
            }});
     }
   }
+}
+
+DEEPLIGHT_INLINE void RasterScores::add_sources(double min_peak) {
+  const auto widths = std::make_shared<metrics::SourceWidthAccumulator>(
+      metrics::SourceWidthOptions{.min_peak = min_peak});
+  const auto queue = std::make_shared<detail::BlockQueue>(1, widths->halo(), widths->halo(), false);
+  scores_.push_back(
+      {"source_width",
+       [widths, queue](const ScoredRows& rows) {
+         queue->push(detail::fresh_rows(rows), rows.last,
+                     [&](const detail::QueuedRows& block, std::int64_t top, std::int64_t bottom) {
+                       widths->update(block.prediction, block.truth, block.valid,
+                                      {.top = top, .bottom = bottom});
+                     });
+       },
+       [widths] { return widths->compute().prediction.item<double>(); }});
+  const auto add = [&](const char* key, at::Tensor metrics::SourceWidthMeans::* member) {
+    scores_.push_back({key, [](const ScoredRows&) {},
+                       [widths, member] { return (widths->compute().*member).item<double>(); }});
+  };
+  add("source_width_truth", &metrics::SourceWidthMeans::target);
+  add("source_width_rmse", &metrics::SourceWidthMeans::rmse);
+  add("sources", &metrics::SourceWidthMeans::sources);
+  add("sources_measured", &metrics::SourceWidthMeans::measured);
 }
 
 DEEPLIGHT_INLINE RasterScores::RasterScores(const RasterScoreOptions& options) {
@@ -256,6 +301,7 @@ DEEPLIGHT_INLINE RasterScores::RasterScores(const RasterScoreOptions& options) {
   }
   add_no_reference(options);
   add_brightness(options);
+  if (options.min_peak) add_sources(*options.min_peak);
 }
 
 DEEPLIGHT_INLINE void RasterScores::update(const ScoredRows& rows) {

@@ -57,6 +57,8 @@ class MsSsimAccumulator {
               const std::optional<at::Tensor>& where = {});
   void merge(const MsSsimAccumulator& other);
 
+  /// Forgets everything seen.
+  void reset() { scales_.assign(scales_.size(), WindowMean()); }
   /// NaN where a scale has no window.
   double compute() const;
   /// Windows at the finest scale.
@@ -83,6 +85,9 @@ class MsSsimRows : public MsSsimAccumulator {
   /// The next rows [..., h, W]; `where` with all rows of an image or with none.
   void update(const at::Tensor& prediction, const at::Tensor& target, const at::Tensor& mask,
               const std::optional<at::Tensor>& where = {});
+
+  /// Forgets everything seen; another image may come.
+  void reset() { *this = MsSsimRows(options_); }
 
  private:
   struct Rows {

@@ -93,6 +93,8 @@ class PiqeAccumulator {
   void update(const at::Tensor& piece, PiqeHalo halo, const std::optional<at::Tensor>& mask = {},
               const std::optional<at::Tensor>& where = {});
   void merge(const PiqeAccumulator& other);
+  /// Forgets everything seen.
+  void reset() { *this = PiqeAccumulator(options_); }
 
   /// The score of all pieces so far; NaN where no block counted.
   double compute() const;

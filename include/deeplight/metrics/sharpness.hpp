@@ -72,6 +72,8 @@ class LocalMoments {
  public:
   void add(const detail::LocalSums& sums);
   void merge(const LocalMoments& other);
+  /// Forgets everything seen.
+  void reset() { *this = {}; }
 
   /// NaN without a window.
   double mean() const { return sum_.value() / static_cast<double>(count_); }
@@ -113,6 +115,8 @@ class EntropyAccumulator {
 
   void update(const at::Tensor& image, const std::optional<at::Tensor>& mask = {});
   void merge(const EntropyAccumulator& other);
+  /// Forgets everything seen.
+  void reset() { bins_.assign(bins_.size(), 0); }
   /// NaN without a pixel or with a NaN among them.
   double compute() const;
   std::int64_t count() const;

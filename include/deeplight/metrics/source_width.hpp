@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 
 #include "deeplight/metrics/common.hpp"
 
@@ -35,6 +36,53 @@ struct SourceWidths {
 ///         dark outside [0, 0.5], mask not boolean
 SourceWidths source_widths(const at::Tensor& prediction, const at::Tensor& target,
                            const SourceWidthOptions& options);
+
+/// Sources together, float64 scalars.
+struct SourceWidthMeans {
+  at::Tensor sources;     ///< isolated sources of the target
+  at::Tensor measured;    ///< of them, those with a width on both sides
+  at::Tensor prediction;  ///< mean width over the measured ones, pixels; NaN without any
+  at::Tensor target;
+  at::Tensor rmse;  ///< of prediction - target, pixels
+};
+
+/// Count and means of `source_widths`.
+SourceWidthMeans source_width_means(const SourceWidths& widths);
+
+/// Pixels around a piece of an image: they are looked at, but their peaks are another piece's.
+struct SourceHalo {
+  std::int64_t top = 0, left = 0, bottom = 0, right = 0;
+};
+
+/// Widths of the isolated sources of batches, images or pieces. State [5, 2], float64, all of it
+/// sums: sources, measured ones, their widths in prediction and target, squared differences.
+class SourceWidthAccumulator {
+ public:
+  /// @param options  `mask` is not read
+  /// @throws InvalidArgument  as `source_widths`
+  explicit SourceWidthAccumulator(SourceWidthOptions options);
+
+  /// Pixels that a piece needs around it where the image goes on.
+  std::int64_t halo() const { return options_.radius; }
+
+  /// @param halo  those of the given pixels that belong to other pieces
+  /// @throws InvalidArgument  shapes differ, mask not boolean, halo below 0
+  void update(const at::Tensor& prediction, const at::Tensor& target,
+              const std::optional<at::Tensor>& mask = std::nullopt, const SourceHalo& halo = {});
+  void merge(const SourceWidthAccumulator& other) { merge_state(other.state_); }
+  /// @throws InvalidArgument  not the shape of this accumulator's state
+  void merge_state(const at::Tensor& state);
+  SourceWidthMeans compute() const;
+  void reset();
+
+  const at::Tensor& state() const { return state_; }
+  /// @throws InvalidArgument  not the shape of this accumulator's state
+  void set_state(const at::Tensor& state);
+
+ private:
+  SourceWidthOptions options_;
+  at::Tensor state_;
+};
 
 }  // namespace deeplight::metrics
 

@@ -38,6 +38,8 @@ class WindowMean {
     count_ += count;
   }
   void merge(const WindowMean& other) { add(other.sum_, other.count_); }
+  /// Forgets everything seen.
+  void reset() { *this = WindowMean(); }
 
   /// The mean over all windows so far; NaN without one.
   double compute() const { return sum_.value() / static_cast<double>(count_); }

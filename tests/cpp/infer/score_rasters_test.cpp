@@ -10,6 +10,7 @@
 #include "deeplight/metrics/city.hpp"
 #include "deeplight/metrics/ms_ssim.hpp"
 #include "deeplight/metrics/piqe.hpp"
+#include "deeplight/metrics/sharpness.hpp"
 #include "deeplight/metrics/spectral_error.hpp"
 #include "raster/test_rasters.hpp"
 
@@ -90,6 +91,11 @@ TEST_CASE("score_rasters: blocks of any height give the whole images' scores") {
               .epsilon(1e-12));
     CHECK(scores.at("niqe") ==
           doctest::Approx(value(metrics::niqe(p, *files.request.scores.niqe_model))).epsilon(1e-6));
+    CHECK(scores.at("average_gradient") ==
+          doctest::Approx(value(metrics::average_gradient(p))).epsilon(1e-12));
+    CHECK(
+        scores.at("lit_laplacian_variance") ==
+        doctest::Approx(value(metrics::laplacian_variance(p, {.where = t.gt(0)}))).epsilon(1e-11));
     CHECK(scores.at("core_rmse") == doctest::Approx(core).epsilon(1e-12));
     CHECK(scores.at("bin0_mae") == doctest::Approx(dim).epsilon(1e-12));
     CHECK(scores.at("bin0_pixels") + scores.at("bin1_pixels") == rows * columns);

@@ -8,7 +8,11 @@
 #include "deeplight/metrics/ms_ssim.hpp"
 #include "deeplight/metrics/niqe.hpp"
 #include "deeplight/metrics/piqe.hpp"
+#include "deeplight/metrics/sharpness.hpp"
+#include "deeplight/metrics/source_width.hpp"
 #include "deeplight/metrics/spectral_error.hpp"
+#include "deeplight/metrics/ssim.hpp"
+#include "deeplight/metrics/uiqi.hpp"
 #include "temporary_folder.hpp"
 
 // After torch, whose logging header has a CHECK of its own.
@@ -137,6 +141,61 @@ TEST_CASE("states of single-image scores join") {
   CHECK(bins.compute() == value(entropy(x, {.data_range = 255.0})));
   CHECK_THROWS_AS(bins.merge(EntropyAccumulator({.data_range = 255.0, .bins = 3})),
                   InvalidArgument);
+}
+
+TEST_CASE("what was forgotten does not come back") {
+  const at::Tensor x = lights({48, 48}, 8), y = lights({48, 48}, 9);
+  const auto again = [](auto score, const auto& feed) {
+    feed(score);
+    const auto once = score.state();
+    score.reset();
+    CHECK(score.count() == 0);
+    feed(score);
+    CHECK(score.state() == once);
+  };
+  const auto pair = [&](auto& score) { score.update(x, y); };
+  const auto single = [&](auto& score) { score.update(x); };
+  again(SsimAccumulator({.data_range = 255.0}), pair);
+  again(UiqiAccumulator(), pair);
+  again(GradientErrorAccumulator(), pair);
+  again(MsSsimAccumulator({.data_range = 255.0, .weights = {0.4, 0.6}, .window_size = 5}), pair);
+  again(AverageGradientAccumulator(), single);
+  again(LaplacianVarianceAccumulator(), single);
+  again(EntropyAccumulator({.data_range = 255.0}), single);
+  again(PiqeAccumulator({.stretch = PiqeStretch::none}),
+        [&](PiqeAccumulator& score) { score.update(x, {}); });
+}
+
+TEST_CASE("source widths of pieces and of merged accumulators are the whole's") {
+  at::Tensor target = at::zeros({48, 40}, at::kDouble);
+  for (const auto& [row, column] : {std::pair{10, 12}, {24, 20}, {38, 30}}) {
+    target[row][column] = 100.0;
+    for (const auto& [dr, dc] : {std::pair{0, 1}, {1, 0}, {0, -1}, {-1, 0}}) {
+      target[row + dr][column + dc] = 60.0;
+    }
+  }
+  const at::Tensor prediction = at::cat({target.narrow(1, 1, 39), target.narrow(1, 0, 1)}, 1);
+  const SourceWidthOptions options{.min_peak = 50.0};
+  const SourceWidthMeans whole = source_width_means(source_widths(prediction, target, options));
+  CHECK(value(whole.sources) == 3);
+  CHECK(value(whole.measured) == 3);
+  // Half of 100 lies between 60 at one pixel and 0 at two.
+  CHECK(value(whole.target) == doctest::Approx(2 * (1 + 10.0 / 60)).epsilon(1e-12));
+  CHECK(value(whole.rmse) == doctest::Approx(0.0));
+  SourceWidthAccumulator above(options), below(options);
+  const std::int64_t halo = above.halo();
+  above.update(prediction.narrow(0, 0, 25 + halo), target.narrow(0, 0, 25 + halo), std::nullopt,
+               {.bottom = halo});
+  below.update(prediction.narrow(0, 25 - halo, 23 + halo), target.narrow(0, 25 - halo, 23 + halo),
+               std::nullopt, {.top = halo});
+  CHECK(value(above.compute().sources) == 2);
+  above.merge(below);
+  CHECK(value(above.compute().sources) == 3);
+  CHECK(value(above.compute().prediction) == value(whole.prediction));
+  above.reset();
+  CHECK(std::isnan(value(above.compute().prediction)));
+  CHECK_THROWS_AS(above.set_state(at::zeros({5}, at::kDouble)), InvalidArgument);
+  CHECK_THROWS_AS(SourceWidthAccumulator({}), InvalidArgument);
 }
 
 TEST_CASE("gradcheck of the spectral error by central differences") {
