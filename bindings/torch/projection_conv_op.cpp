@@ -103,11 +103,12 @@ TwoTensors kept_fake(const at::Tensor& input, const at::Tensor& weight, const Op
                      at::IntArrayRef stride, at::IntArrayRef padding, bool transposed,
                      at::IntArrayRef output_size, const OptionalTensor& slope,
                      const OptionalTensor& residual, double alpha) {
-  const auto make = [&] {
-    return forward_fake(input, weight, bias, stride, padding, transposed, output_size, slope,
-                        residual, alpha);
-  };
-  return {make(), make()};
+  const auto out = forward_fake(input, weight, bias, stride, padding, transposed, output_size,
+                                slope, residual, alpha);
+  // On the CPU the sums lie as backward reads them.
+  const auto layout =
+      input.device().is_cpu() ? at::MemoryFormat::ChannelsLast : input.suggest_memory_format();
+  return {out, at::empty_symint(out.sym_sizes(), out.options(), layout)};
 }
 
 at::Tensor weight_gradient_fake(const at::Tensor& small, const at::Tensor& large,

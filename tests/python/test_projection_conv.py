@@ -116,21 +116,82 @@ def test_opcheck_and_reference(transposed):
     )
 
 
-@pytest.mark.parametrize("transposed", [False, True])
-def test_threads_do_not_change_a_bit(transposed):
+@settings(max_examples=60, deadline=None)
+@given(
+    seed=st.integers(0, 10**6), transposed=st.booleans(), batch=st.integers(0, 2),
+    inputs=st.sampled_from([1, 3, 16, 17]), outputs=st.sampled_from([1, 2, 16, 33]),
+    kernel=st.tuples(st.integers(1, 9), st.integers(1, 7)),
+    stride=st.tuples(st.integers(1, 8), st.integers(1, 4)),
+    size=st.tuples(st.integers(9, 14), st.integers(7, 90)), layout=LAYOUT, grad_layout=LAYOUT,
+    wanted=st.lists(st.booleans(), min_size=4, max_size=4).filter(any),
+    level=st.sampled_from(simd_levels()), data=st.data(),
+)  # fmt: skip
+def test_backward_in_one_pass_is_that_of_plain_operations(
+    seed, transposed, batch, inputs, outputs, kernel, stride, size, layout, grad_layout, wanted,
+    level, data,
+):  # fmt: skip
+    torch.manual_seed(seed)
+    padding = tuple(data.draw(st.integers(0, (k - 1) // 2)) for k in kernel)
+    leaves = [
+        laid_out((batch, inputs, *size), torch.float64, layout),
+        weights(inputs, outputs, kernel, transposed),
+        torch.randn(outputs, dtype=torch.float64),
+        torch.randn(outputs, dtype=torch.float64),
+    ]
+    asked = [t.requires_grad_() for t, use in zip(leaves, wanted, strict=True) if use]
+    image, weight, bias, slope = leaves
+    with simd_level(level):
+        out = ours(transposed)(image, weight, bias, stride, padding, slope=slope)
+        expected = F.prelu(torchs(transposed)(image, weight, bias, stride, padding), slope)
+        above = laid_out(tuple(out.shape), torch.float64, grad_layout)
+        mine = torch.autograd.grad(out, asked, above)
+    for one, other in zip(mine, torch.autograd.grad(expected, asked, above), strict=True):
+        torch.testing.assert_close(one, other)
+
+
+@pytest.mark.parametrize("layout", ["contiguous", "channels_last"])
+@pytest.mark.parametrize("kind", ["strided", "transposed", "shuffle"])
+def test_threads_do_not_change_a_bit(kind, layout):
     torch.manual_seed(2)
-    image = torch.randn(1, 8, 33, 31, requires_grad=True)
+    transposed = kind == "transposed"
+    image = laid_out((1, 8, 33, 31), torch.float32, layout).requires_grad_()
     weight = weights(8, 16, (6, 6), transposed, torch.float32).requires_grad_()
+    bias, slope = torch.randn(16, requires_grad=True), torch.randn(16, requires_grad=True)
+    wide = torch.randn(64, 8, 1, 1, requires_grad=True), torch.randn(64, requires_grad=True)
     kept, results = torch.get_num_threads(), []
     try:
-        for threads in (1, 2):
+        for threads in (1, 2, 3):
             torch.set_num_threads(threads)
-            out = ours(transposed)(image, weight, None, 2, 2)
-            results.append((out, *torch.autograd.grad(out.square().sum(), (image, weight))))
+            if kind == "shuffle":
+                out = functional.pixel_shuffle_conv1x1(image, *wide, 2, slope=slope)
+                leaves = (image, *wide, slope)
+            else:
+                out = ours(transposed)(image, weight, bias, 2, 2, slope=slope)
+                leaves = (image, weight, bias, slope)
+            results.append((out, *torch.autograd.grad(out.square().sum(), leaves)))
     finally:
         torch.set_num_threads(kept)
-    for one, other in zip(*results, strict=True):
-        assert torch.equal(one, other)
+    for other in results[1:]:
+        assert all(torch.equal(a, b) for a, b in zip(results[0], other, strict=True))
+
+
+@pytest.mark.parametrize("transposed", [False, True])
+def test_compiled_backward_calls_the_same_operators(transposed):
+    image = torch.randn(1, 3, 6, 7, requires_grad=True)
+    weight = weights(3, 4, (4, 4), transposed, torch.float32).requires_grad_()
+    bias, slope = torch.randn(4, requires_grad=True), torch.full((4,), 0.2, requires_grad=True)
+    leaves = (image, weight, bias, slope)
+
+    def run(image, weight, bias, slope):
+        out = torch.ops.deeplight.projection_conv2d(
+            image, weight, bias, [2, 2], [1, 1], transposed, [], slope, None, 1.0
+        )
+        return out.square().sum()
+
+    compiled = torch.compile(run, backend="aot_eager", fullgraph=True)
+    mine = torch.autograd.grad(compiled(*leaves), leaves)
+    for one, other in zip(mine, torch.autograd.grad(run(*leaves), leaves), strict=True):
+        torch.testing.assert_close(one, other)
 
 
 @pytest.mark.parametrize("dtype, bound", [(torch.bfloat16, 2**-8), (torch.float16, 2**-11)])

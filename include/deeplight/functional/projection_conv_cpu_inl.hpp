@@ -108,11 +108,13 @@ DEEPLIGHT_INLINE std::tuple<at::Tensor, at::Tensor> projection_conv2d_cpu(
   }
   const auto g = projection_geometry(input, weight, sizes);
   const auto format = layout.value_or(input.suggest_memory_format());
-  const auto make = [&] {
+  const auto make = [&](at::MemoryFormat as) {
     return on_large_pages(at::empty({g.batch, g.out_channels, g.rows.out, g.columns.out},
-                                    input.options().memory_format(format)));
+                                    input.options().memory_format(as)));
   };
-  at::Tensor out = make(), sums = keep_sums ? make() : at::Tensor();
+  at::Tensor out = make(format);
+  // Backward reads them channels last.
+  at::Tensor sums = keep_sums ? make(at::MemoryFormat::ChannelsLast) : at::Tensor();
   if (residual)
     require(residual->sizes() == out.sizes(), "projection: residual is ", residual->sizes(),
             ", expected the output's ", out.sizes());

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <cstdlib>
+#include <cstring>
 #include <new>
 
 #include "deeplight/kernels/convolution_axis.hpp"
@@ -46,6 +47,10 @@ template <class T>
 void copy_pixels(const ImageView<const T>& from, const ImageView<T>& to, std::int64_t channels,
                  std::int64_t count) {
   if (from.channel == 1 && to.channel == 1) {
+    if (from.column == channels && to.column == channels) {
+      std::memcpy(to.data, from.data, static_cast<std::size_t>(channels * count) * sizeof(T));
+      return;
+    }
     for (std::int64_t x = 0; x < count; ++x) {
       const T* DEEPLIGHT_RESTRICT source = from.data + x * from.column;
       T* DEEPLIGHT_RESTRICT target = to.data + x * to.column;
@@ -85,21 +90,20 @@ void add_pixels(const ImageView<const T>& from, T alpha, const ImageView<T>& to,
   }
 }
 
-/// Copies rows [first, first + count) to channels-last rows of `padded_width` pixels, zero where
-/// the image ends: above, below, and `columns.before()` pixels to the left. Of the padded columns
-/// only [begin, end) are written.
+/// Copies rows [first, first + count) of an image to channels-last rows: columns [begin, end),
+/// counted from `columns.before()` pixels to the left of the image; zero where the image ends.
 template <class T>
 void pack_rows(const ImageView<const T>& image, std::int64_t sample, std::int64_t channels,
                const ConvolutionAxis& rows, const ConvolutionAxis& columns, std::int64_t first,
-               std::int64_t count, std::int64_t padded_width, std::int64_t begin, std::int64_t end,
-               T* packed) {
+               std::int64_t count, std::int64_t begin, std::int64_t end, T* packed) {
   const std::int64_t before = columns.before(), after = before + columns.in;
   const std::int64_t left = begin > before ? begin : before < end ? before : end;
   const std::int64_t right = end < after ? end : after > left ? after : left;
   const auto clear = [&](std::int64_t from, std::int64_t to) {
-    for (std::int64_t i = from * channels; i < to * channels; ++i) packed[i] = T(0);
+    for (std::int64_t i = (from - begin) * channels; i < (to - begin) * channels; ++i)
+      packed[i] = T(0);
   };
-  for (std::int64_t r = 0; r < count; ++r, packed += padded_width * channels) {
+  for (std::int64_t r = 0; r < count; ++r, packed += (end - begin) * channels) {
     const std::int64_t y = first + r;
     if (y < 0 || y >= rows.in) {
       clear(begin, end);
@@ -107,7 +111,8 @@ void pack_rows(const ImageView<const T>& image, std::int64_t sample, std::int64_
     }
     clear(begin, left);
     copy_pixels(image.from(sample, y, left - before),
-                ImageView<T>{packed + left * channels, 0, 1, 0, channels}, channels, right - left);
+                ImageView<T>{packed + (left - begin) * channels, 0, 1, 0, channels}, channels,
+                right - left);
     clear(right, end);
   }
 }

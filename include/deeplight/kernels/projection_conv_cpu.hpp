@@ -95,59 +95,18 @@ void pack_projection_weights(const ProjectionGeometry& g, const T* weight, std::
 
 namespace projection_detail {
 
-/// Where an output row finds its input: in the image itself, whose pixels then lie channels last,
-/// or in rows that were packed with a border of zeros.
-template <class T>
-struct RowSource {
-  const T* image = nullptr;  ///< the first input row, or null where a row does not exist
-  std::int64_t image_row = 0;
-  const T* packed = nullptr;  ///< the first packed row
-  std::int64_t packed_row = 0;
-};
-
-/// Which blocks of an output row read beyond the left and right end of the image.
-struct RowBlocks {
-  std::int64_t pixels = 0;      ///< of every phase
-  std::int64_t first_size = 0;  ///< of the first block
-  std::int64_t block = 0;       ///< size of the others
-  std::int64_t step = 1, before = 0, reach = 0, in = 0;
-
-  DEEPLIGHT_ALWAYS_INLINE bool inside(std::int64_t first, std::int64_t last) const {
-    return first * step >= before && (last - 1) * step + reach <= in;
-  }
-  DEEPLIGHT_ALWAYS_INLINE std::int64_t end(std::int64_t first) const {
-    const std::int64_t last = first + (first == 0 ? first_size : block);
-    return last < pixels ? last : pixels;
-  }
-};
-
-inline RowBlocks row_blocks(const ConvolutionAxis& columns, std::int64_t block) {
-  const std::int64_t phases = columns.phases(), before = columns.before();
-  // A small first block keeps what the border has to be packed for small.
-  return {(columns.out + phases - 1) / phases,
-          before > 0 ? block / 2 : block,
-          block,
-          columns.phase(0).input_step,
-          before,
-          columns.reach(),
-          columns.in};
-}
-
-/// Output pixels of one row that are computed, activated and written while they are in the cache.
+/// Sums of output pixels and what becomes of them: bias before, activation and residual after.
 template <class T, class Arch>
-class Row {
+class Sums {
  public:
-  // A multiple of every register block of the product.
-  static constexpr std::int64_t block_pixels = 24;
-
-  Row(const ProjectionGeometry& g, const ProjectionEpilogue<T>& epilogue, const ImageView<T>& out)
-      : g_(g),
+  Sums(const ProjectionGeometry& g, const ProjectionEpilogue<T>& epilogue, const ImageView<T>& out,
+       std::int64_t pixels)
+      : width_(projection_width<T, Arch>(g)),
+        g_(g),
         epilogue_(epilogue),
         out_(out),
-        blocks_(row_blocks(g.columns, block_pixels)),
-        width_(projection_width<T, Arch>(g)),
         step_(g.columns.phases()),
-        sums_(block_pixels * step_ * width_),
+        sums_(pixels * width_),
         bias_(g.rows.phases() * step_ * width_) {
     for (std::int64_t phase = 0; phase < g.rows.phases() * step_; ++phase) {
       const T* bias = epilogue.bias ? epilogue.bias + phase * epilogue.bias_phase : nullptr;
@@ -156,68 +115,22 @@ class Row {
     }
   }
 
-  /// @param phase_weights  packed weights of this row's phase
-  void compute(std::int64_t sample, std::int64_t y, const ConvolutionAxis::Phase& rows,
-               const T* phase_weights, const RowSource<T>& source) {
-    for (std::int64_t first = 0, last = 0; first < blocks_.pixels; first = last) {
-      last = blocks_.end(first);
-      set_bias(last - first, rows.first_output);
-      const bool direct = source.image && blocks_.inside(first, last);
-      const std::int64_t source_row = direct ? source.image_row : source.packed_row;
-      const T* weights = phase_weights;
-      for (std::int64_t index = 0; index < step_; ++index) {
-        const auto columns = g_.columns.phase(index);
-        const std::int64_t start = first * columns.input_step + columns.start;
-        GemmBlock<T> product;
-        product.rows = (last < columns.count ? last : columns.count) - first;
-        product.columns = g_.out_channels;
-        product.depth = columns.taps * g_.in_channels;
-        product.a = direct ? source.image + start * g_.in_channels
-                           : source.packed + (start + blocks_.before) * g_.in_channels;
-        product.a_row = columns.input_step * g_.in_channels;
-        product.b = weights;
-        product.b_depth = width_;
-        product.c = sums_.data() + index * width_;
-        product.c_row = step_ * width_;
-        const std::int64_t next_block = product.rows * product.a_row - (rows.taps - 1) * source_row;
-        for (std::int64_t tap = 0; tap < rows.taps; ++tap) {
-          // Between its few products a row of a large image has left the cache, or not come yet.
-          if (direct && columns.input_step > 1)
-            prefetch(product.a + (tap + 1 < rows.taps ? source_row : next_block),
-                     product.rows * product.a_row);
-          gemm_accumulate<T, Arch>(product);
-          product.a += source_row;
-          product.b += product.depth * width_;
-        }
-        weights += rows.taps * product.depth * width_;
-      }
-      const std::int64_t begin = first * step_, end = last * step_;
-      write(sample, y, begin, (end < g_.columns.out ? end : g_.columns.out) - begin);
-    }
-  }
+  T* of(std::int64_t pixel) const { return sums_.data() + pixel * width_; }
 
- private:
-  static void prefetch(const T* data, std::int64_t count) {
-    for (std::int64_t i = 0; i < count; i += 64 / std::int64_t{sizeof(T)})
-      DEEPLIGHT_PREFETCH(data + i);
-  }
-
-  void set_bias(std::int64_t pixels, std::int64_t row_phase) {
+  /// Bias in `count` pixels of every column phase, from `pixel` on.
+  void start(std::int64_t pixel, std::int64_t count, std::int64_t row_phase) {
     const std::int64_t size = step_ * width_;
     const T* DEEPLIGHT_RESTRICT bias = bias_.data() + row_phase * size;
-    T* DEEPLIGHT_RESTRICT sums = sums_.data();
-    for (std::int64_t i = 0; i < pixels; ++i, sums += size)
+    T* DEEPLIGHT_RESTRICT sums = of(pixel);
+    for (std::int64_t i = 0; i < count; ++i, sums += size)
       for (std::int64_t c = 0; c < size; ++c) sums[c] = bias[c];
   }
 
-  static void rectify(const T* DEEPLIGHT_RESTRICT sums, const T* DEEPLIGHT_RESTRICT slope,
-                      T* DEEPLIGHT_RESTRICT to, std::int64_t channels) {
-    for (std::int64_t c = 0; c < channels; ++c) to[c] = sums[c] > 0 ? sums[c] : sums[c] * slope[c];
-  }
-
-  void write(std::int64_t sample, std::int64_t y, std::int64_t x, std::int64_t count) {
+  /// Sums from `pixel` on become results (sample, y, x) and those that follow in the row.
+  void write(std::int64_t pixel, std::int64_t sample, std::int64_t y, std::int64_t x,
+             std::int64_t count) {
     const std::int64_t channels = g_.out_channels;
-    T* sums = sums_.data();
+    T* sums = of(pixel);
     const ImageView<T> out = out_.from(sample, y, x);
     const auto store = [&](const ImageView<T>& image) {
       copy_pixels(ImageView<const T>{sums, 0, 1, 0, width_}, image, channels, count);
@@ -237,31 +150,136 @@ class Row {
       add_pixels(epilogue_.residual.from(sample, y, x), epilogue_.alpha, out, channels, count);
   }
 
+ private:
+  static void rectify(const T* DEEPLIGHT_RESTRICT sums, const T* DEEPLIGHT_RESTRICT slope,
+                      T* DEEPLIGHT_RESTRICT to, std::int64_t channels) {
+    for (std::int64_t c = 0; c < channels; ++c) to[c] = sums[c] > 0 ? sums[c] : sums[c] * slope[c];
+  }
+
+  std::int64_t width_;
   const ProjectionGeometry& g_;
   const ProjectionEpilogue<T>& epilogue_;
   const ImageView<T>& out_;
-  RowBlocks blocks_;
-  std::int64_t width_, step_;
+  std::int64_t step_;
   Scratch<T> sums_, bias_;
 };
 
-/// Packs the input rows of a band of output rows: all of it, or what lies about the borders where
-/// the blocks between them read the image itself.
-template <class T>
-void pack_band(const ProjectionGeometry& g, const ImageView<const T>& image, std::int64_t sample,
-               std::int64_t top, std::int64_t count, std::int64_t padded_width,
-               const RowBlocks& blocks, bool direct, T* packed) {
-  const auto pack = [&](std::int64_t begin, std::int64_t end) {
-    pack_rows(image, sample, g.in_channels, g.rows, g.columns, top, count, padded_width, begin, end,
-              packed);
-  };
-  if (!direct || top < 0 || top + count > g.rows.in) return pack(0, padded_width);
-  for (std::int64_t first = 0, last = 0; first < blocks.pixels; first = last) {
-    last = blocks.end(first);
-    const std::int64_t end = (last - 1) * blocks.step + blocks.reach + blocks.before;
-    if (!blocks.inside(first, last))
-      pack(first * blocks.step, end < padded_width ? end : padded_width);
+/// An output row of a transposed convolution, by blocks that stay in the cache.
+/// @param packed  the first packed input row that this output row reads
+/// @param phase_weights  packed weights of this row's phase
+template <class T, class Arch>
+void transposed_row(const ProjectionGeometry& g, Sums<T, Arch>& sums, std::int64_t block,
+                    std::int64_t sample, std::int64_t y, const ConvolutionAxis::Phase& rows,
+                    const T* phase_weights, const T* packed, std::int64_t packed_row) {
+  const std::int64_t width = projection_width<T, Arch>(g), step = g.columns.phases();
+  const std::int64_t pixels = (g.columns.out + step - 1) / step;
+  for (std::int64_t first = 0; first < pixels; first += block) {
+    const std::int64_t last = first + block < pixels ? first + block : pixels;
+    sums.start(0, last - first, rows.first_output);
+    const T* weights = phase_weights;
+    for (std::int64_t index = 0; index < step; ++index) {
+      const auto columns = g.columns.phase(index);
+      GemmBlock<T> product;
+      product.rows = (last < columns.count ? last : columns.count) - first;
+      product.columns = g.out_channels;
+      product.depth = columns.taps * g.in_channels;
+      product.a = packed + (first + columns.start + g.columns.before()) * g.in_channels;
+      product.a_row = g.in_channels;
+      product.b = weights;
+      product.b_depth = width;
+      product.c = sums.of(index);
+      product.c_row = step * width;
+      for (std::int64_t tap = 0; tap < rows.taps; ++tap) {
+        gemm_accumulate<T, Arch>(product);
+        product.a += packed_row;
+        product.b += product.depth * width;
+      }
+      weights += rows.taps * product.depth * width;
+    }
+    const std::int64_t begin = first * step, end = last * step;
+    sums.write(0, sample, y, begin, (end < g.columns.out ? end : g.columns.out) - begin);
   }
+}
+
+template <class T, class Arch>
+void transposed_forward(const ProjectionGeometry& g, const ImageView<const T>& image,
+                        const T* weights, const ProjectionEpilogue<T>& epilogue,
+                        const ImageView<T>& out, const ParallelFor& parallel) {
+  // A multiple of every register block of the product.
+  constexpr std::int64_t block = 24;
+  // Enough rows that packing them is little work beside the product, few enough for the cache.
+  constexpr std::int64_t band = 4;
+  const std::int64_t padded_width = g.columns.before() + g.columns.in + g.columns.after();
+  const std::int64_t step = g.rows.stride, low = -g.rows.before();
+  const std::int64_t bands = ((g.rows.out + step - 1) / step + band - 1) / band;
+  const std::int64_t packed_rows = band - 1 + g.rows.reach() - low;
+  const std::int64_t packed_row = padded_width * g.in_channels;
+  parallel(0, g.batch * bands, [&](std::int64_t begin, std::int64_t end) {
+    Scratch<T> packed(packed_rows * packed_row);
+    Sums<T, Arch> sums(g, epilogue, out, block * g.columns.stride);
+    for (std::int64_t item = begin; item < end; ++item) {
+      const std::int64_t sample = item / bands, first = item % bands * band, top = first + low;
+      pack_rows(image, sample, g.in_channels, g.rows, g.columns, top, packed_rows, 0, padded_width,
+                packed.data());
+      for (std::int64_t q = first; q < first + band; ++q) {
+        const T* phase_weights = weights;
+        for (std::int64_t index = 0; index < step; ++index) {
+          const auto phase = g.rows.phase(index);
+          if (q < phase.count)
+            transposed_row(g, sums, block, sample, phase.first_output + q * step, phase,
+                           phase_weights, packed.data() + (q + phase.start - top) * packed_row,
+                           packed_row);
+          phase_weights +=
+              phase.taps * g.columns.kernel * g.in_channels * projection_width<T, Arch>(g);
+        }
+      }
+    }
+  });
+}
+
+/// A strided convolution takes input rows one after the other: each is packed once for a band of
+/// output rows, stays in the cache, and meets the taps of all that read it. So do the weights.
+template <class T, class Arch>
+void strided_forward(const ProjectionGeometry& g, const ImageView<const T>& image, const T* weights,
+                     const ProjectionEpilogue<T>& epilogue, const ImageView<T>& out,
+                     const ParallelFor& parallel) {
+  constexpr std::int64_t band = 4, block = 72;
+  const std::int64_t bands = (g.rows.out + band - 1) / band;
+  const std::int64_t width = projection_width<T, Arch>(g), stride = g.columns.stride;
+  const std::int64_t packed_width = (block - 1) * stride + g.columns.kernel;
+  parallel(0, g.batch * bands, [&](std::int64_t begin, std::int64_t end) {
+    Scratch<T> packed(packed_width * g.in_channels);
+    Sums<T, Arch> sums(g, epilogue, out, band * block);
+    GemmBlock<T> product;
+    product.columns = g.out_channels;
+    product.depth = g.columns.kernel * g.in_channels;
+    product.a = packed.data();
+    product.a_row = stride * g.in_channels;
+    product.b_depth = product.c_row = width;
+    for (std::int64_t item = begin; item < end; ++item) {
+      const std::int64_t sample = item / bands, top = item % bands * band;
+      const std::int64_t bottom = top + band < g.rows.out ? top + band : g.rows.out;
+      for (std::int64_t x = 0; x < g.columns.out; x += block) {
+        product.rows = x + block < g.columns.out ? block : g.columns.out - x;
+        sums.start(0, (bottom - top) * block, 0);
+        const std::int64_t last = (bottom - 1) * g.rows.stride - g.rows.padding + g.rows.kernel;
+        for (std::int64_t row = top * g.rows.stride - g.rows.padding; row < last; ++row) {
+          if (row < 0 || row >= g.rows.in) continue;
+          pack_rows(image, sample, g.in_channels, g.rows, g.columns, row, 1, x * stride,
+                    x * stride + (product.rows - 1) * stride + g.columns.kernel, packed.data());
+          for (std::int64_t q = top; q < bottom; ++q) {
+            const std::int64_t tap = row + g.rows.padding - q * g.rows.stride;
+            if (tap < 0 || tap >= g.rows.kernel) continue;
+            product.b = weights + tap * product.depth * width;
+            product.c = sums.of((q - top) * block);
+            gemm_accumulate<T, Arch>(product);
+          }
+        }
+        for (std::int64_t q = top; q < bottom; ++q)
+          sums.write((q - top) * block, sample, q, x, product.rows);
+      }
+    }
+  });
 }
 
 }  // namespace projection_detail
@@ -272,40 +290,9 @@ template <class T, class Arch>
 void projection_forward(const ProjectionGeometry& g, const ImageView<const T>& image,
                         const T* weights, const ProjectionEpilogue<T>& epilogue,
                         const ImageView<T>& out, const ParallelFor& parallel) {
-  using namespace projection_detail;
-  const std::int64_t padded_width = g.columns.before() + g.columns.in + g.columns.after();
-  const std::int64_t step = g.rows.phases(), low = -g.rows.before();
-  const std::int64_t input_step = g.rows.phase(0).input_step;
-  // Enough rows that packing them is little work beside the product, few enough for the cache.
-  const std::int64_t band = input_step < 4 ? 4 : 2;
-  const std::int64_t bands = ((g.rows.out + step - 1) / step + band - 1) / band;
-  const std::int64_t packed_rows = (band - 1) * input_step + g.rows.reach() - low;
-  const std::int64_t packed_row = padded_width * g.in_channels;
-  const bool direct = image.channel == 1 && image.column == g.in_channels;
-  const RowBlocks blocks = row_blocks(g.columns, Row<T, Arch>::block_pixels);
-  parallel(0, g.batch * bands, [&](std::int64_t begin, std::int64_t end) {
-    Scratch<T> packed(packed_rows * packed_row);
-    Row<T, Arch> row(g, epilogue, out);
-    for (std::int64_t item = begin; item < end; ++item) {
-      const std::int64_t sample = item / bands, first = item % bands * band;
-      const std::int64_t top = first * input_step + low;
-      pack_band(g, image, sample, top, packed_rows, padded_width, blocks, direct, packed.data());
-      for (std::int64_t q = first; q < first + band; ++q) {
-        const T* phase_weights = weights;
-        for (std::int64_t index = 0; index < step; ++index) {
-          const auto phase = g.rows.phase(index);
-          const std::int64_t start = q * input_step + phase.start;
-          const bool exists = direct && start >= 0 && start + phase.taps <= g.rows.in;
-          if (q < phase.count)
-            row.compute(sample, phase.first_output + q * phase.output_step, phase, phase_weights,
-                        {exists ? image.from(sample, start, 0).data : nullptr, image.row,
-                         packed.data() + (start - top) * packed_row, packed_row});
-          phase_weights +=
-              phase.taps * g.columns.kernel * g.in_channels * projection_width<T, Arch>(g);
-        }
-      }
-    }
-  });
+  const auto forward = g.rows.transposed ? &projection_detail::transposed_forward<T, Arch>
+                                         : &projection_detail::strided_forward<T, Arch>;
+  forward(g, image, weights, epilogue, out, parallel);
 }
 
 namespace projection_detail {
