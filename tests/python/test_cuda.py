@@ -57,6 +57,118 @@ def test_deform_conv_on_the_current_stream_and_an_empty_batch():
     assert functional.deform_conv2d(**empty, padding=1).shape == (0, 6, 9, 7)
 
 
+@pytest.mark.parametrize(
+    ("dtype", "bound"),
+    [(torch.float32, 2e-6), (torch.bfloat16, 2**-7), (torch.float16, 2**-10)],
+)
+def test_fused_deform_conv_is_within_its_bound_of_float64(dtype, bound):
+    torch.manual_seed(1)
+    case = {
+        "input": torch.randn(2, 48, 33, 29),
+        "offset": 2 * torch.randn(2, 36, 33, 29),
+        "weight": torch.randn(70, 24, 3, 3),
+        "mask": torch.rand(2, 18, 33, 29),
+    }
+    case = {n: t.to(dtype) for n, t in case.items()}
+    exact = {n: t.double() for n, t in case.items()}
+    expected = functional.deform_conv2d(**exact, padding=1)
+    magnitude = functional.deform_conv2d(
+        exact["input"].abs(), exact["offset"], exact["weight"].abs(), mask=exact["mask"], padding=1
+    )
+    ours = functional.deform_conv2d(**{n: t.cuda() for n, t in case.items()}, padding=1)
+    assert ((ours.double().cpu() - expected).abs() <= bound * magnitude + 1e-12).all()
+
+
+def test_deform_conv_rounds_to_tf32_only_where_products_may():
+    case = {n: t.float().cuda() for n, t in deform_case().items()}
+    exact = functional.deform_conv2d(**case, padding=1)
+    before = torch.backends.cuda.matmul.allow_tf32
+    torch.backends.cuda.matmul.allow_tf32 = True
+    try:
+        rounded = functional.deform_conv2d(**case, padding=1)
+    finally:
+        torch.backends.cuda.matmul.allow_tf32 = before
+    torch.testing.assert_close(rounded, exact, rtol=1e-2, atol=1e-2)
+
+
+def test_deform_conv_gradients_repeat_where_determinism_is_asked_for():
+    def gradients():
+        leaves = {n: t.float().cuda().requires_grad_() for n, t in deform_case().items()}
+        functional.deform_conv2d(**leaves, padding=1).pow(2).sum().backward()
+        return [t.grad for t in leaves.values()]
+
+    torch.use_deterministic_algorithms(True)
+    try:
+        first, second = gradients(), gradients()
+    finally:
+        torch.use_deterministic_algorithms(False)
+    assert all(torch.equal(a, b) for a, b in zip(first, second, strict=True))
+
+
+def on_both(run, leaves):
+    """Result and gradients of `run` on the CPU in float64 and on the device, twice."""
+    torch.manual_seed(2)
+    weights = None
+    rounds = []
+    for device in ("cpu", "cuda", "cuda"):
+        own = [t.detach().to(device).requires_grad_() for t in leaves]
+        out = run(*own)
+        weights = torch.randn(out.shape, dtype=out.dtype) if weights is None else weights
+        (out * weights.to(device)).sum().backward()
+        rounds.append([out.detach().cpu(), *(t.grad.cpu() for t in own)])
+    expected, ours, again = rounds
+    for a, b in zip(ours, expected, strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-9, atol=1e-9)
+    assert all(torch.equal(a, b) for a, b in zip(ours, again, strict=True))
+
+
+@pytest.mark.parametrize(
+    ("kernel", "padding", "dilation"), [(7, 9, 3), (23, 11, 1), (5, 2, 1), (3, 4, 8), (6, 0, 1)]
+)
+def test_depthwise_conv_equals_the_cpu_and_repeats(kernel, padding, dilation):
+    leaves = [torch.randn(2, 3, 61, 70), torch.randn(3, 1, kernel, kernel), torch.randn(3)]
+    on_both(
+        lambda x, w, b: functional.depthwise_conv2d(x, w, b, padding=padding, dilation=dilation),
+        [t.double() for t in leaves],
+    )
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float32])
+def test_depthwise_conv_of_narrow_types(dtype):
+    image, weight = torch.randn(1, 4, 40, 50), torch.randn(4, 1, 7, 7) / 7
+    image, weight = image.to(dtype), weight.to(dtype)
+    options = {"padding": 9, "dilation": 3}
+    expected = functional.depthwise_conv2d(image.double(), weight.double(), **options)
+    magnitude = functional.depthwise_conv2d(image.double().abs(), weight.double().abs(), **options)
+    ours = functional.depthwise_conv2d(image.cuda(), weight.cuda(), **options)
+    assert ours.dtype == dtype
+    bound = 2e-6 * magnitude + torch.finfo(dtype).eps * expected.abs()
+    assert ((ours.double().cpu() - expected).abs() <= bound).all()
+
+
+@pytest.mark.parametrize(("inputs", "outputs", "kernel"), [(2, 2, 7), (3, 5, 3), (16, 16, 3)])
+def test_dynamic_conv_equals_the_cpu_and_repeats(inputs, outputs, kernel):
+    leaves = [torch.randn(2, inputs, 30, 66), torch.randn(2, outputs, inputs, kernel, kernel)]
+    on_both(
+        lambda x, k: functional.dynamic_conv2d(x, k, padding=kernel // 2),
+        [t.double() for t in leaves],
+    )
+
+
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+@pytest.mark.parametrize("align_corners", [False, True])
+@pytest.mark.parametrize("padding", ["zeros", "border", "reflection"])
+def test_affine_warp_equals_the_cpu_and_repeats(padding, align_corners, layout):
+    image = torch.randn(2, 11, 17, 23, dtype=torch.float64).to(memory_format=layout)
+    theta = torch.tensor([[[1.1, 0.3, 0.2], [-0.2, 0.9, -0.4]]], dtype=torch.float64)
+    on_both(
+        lambda i, t: functional.affine_warp(
+            i, t, padding_mode=padding, align_corners=align_corners
+        ),
+        [image, theta.repeat(2, 1, 1) + 0.05 * torch.randn(2, 2, 3, dtype=torch.float64)],
+    )
+
+
 @pytest.mark.parametrize("name", deeplight.list_models())
 def test_networks_equal_the_cpu(name):
     net = deeplight.create_model(name, guides={"dem": 1}, width=16).double()
