@@ -23,10 +23,12 @@ import torch
 sys.path.append(str(Path(__file__).resolve().parents[1] / "tests" / "python"))
 import large_kernel_cases as large_kernels
 import projection_cases as projections
+from conv3x3_cases import conv3x3_case
 from deform_conv_cases import deform_case
 
 # Operator -> one random case from a seed; raises AssertionError where it is wrong.
 CASES: dict[str, Callable[[int], None]] = {
+    "conv3x3": conv3x3_case,
     "deform_conv2d": deform_case,
     "depthwise_conv2d": large_kernels.depthwise_case,
     "dynamic_conv2d": large_kernels.dynamic_case,

@@ -64,6 +64,17 @@ def deform_conv():
     )  # fmt: skip
 
 
+def conv3x3():
+    image = torch.randn(1, 96, 96, 96).to(memory_format=LAST)
+    layer = torch.nn.Conv2d(96, 96, 3, padding=1)
+    last = torch.nn.Conv2d(96, 96, 3, padding=1).to(memory_format=LAST)
+    own = torch.ops.deeplight.conv3x3
+    return (
+        lambda: own(image, layer.weight, layer.bias, 0.2),
+        [lambda: F.leaky_relu_(layer(image), 0.2), lambda: F.leaky_relu_(last(image), 0.2)],
+    )
+
+
 def depthwise(kernel, dilation):
     pad = dilation * (kernel - 1) // 2
     image, weight = torch.randn(1, 32, 192, 192), torch.randn(32, 1, kernel, kernel)
@@ -118,6 +129,7 @@ def projection():
 @pytest.mark.parametrize(
     "bar, make",
     [
+        (1.5, conv3x3),
         (5.0, deform_conv),
         (0.9, lambda: depthwise(5, 1)),
         (2.5, lambda: depthwise(7, 3)),
@@ -126,7 +138,16 @@ def projection():
         (1.3, warp),
         (0.7, projection),
     ],
-    ids=["deform", "depthwise5", "depthwise7", "dynamic", "pixel_shuffle", "warp", "projection"],
+    ids=[
+        "conv3x3",
+        "deform",
+        "depthwise5",
+        "depthwise7",
+        "dynamic",
+        "pixel_shuffle",
+        "warp",
+        "projection",
+    ],
 )
 def test_is_not_slower_than_it_was(bar, make):
     own, rivals = make()

@@ -1,4 +1,4 @@
-// 3x3 convolution of stride 1 and padding 1 with LeakyReLU, as inference computes it: a third of
+// 3x3 convolution of stride 1 and padding 1 with LeakyReLU, as inference computes it: a fourth of
 // the multiplications where no gradient is asked for (kernels/winograd_conv_cpu.hpp).
 #pragma once
 

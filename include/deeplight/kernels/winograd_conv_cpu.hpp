@@ -1,11 +1,11 @@
-// 3x3 convolution in a third of the multiplications, on raw pointers, without torch: stride 1,
+// 3x3 convolution in a fourth of the multiplications, on raw pointers, without torch: stride 1,
 // padding 1, channels-last maps [B, H, W, C] whose channels are multiples of 16.
 //
 // F(4x4, 3x3) of Lavin and Gray 2016 (arXiv 1509.09308): each 4 x 4 outputs come from 36 products
 // per pair of channels, where the definition takes 144. Their points 0, +-1, +-2 and infinity lose
-// a digit; 0, +-5/8, +-3/2 lose nothing that matters: with 160 channels the error is 1.7 times that
-// of adding up in order. Only the sums' rounding sees the tiles: an output depends on the 6 x 6
-// inputs of its tile, on the others than its own 3 x 3 by rounding alone, and a NaN fills its tile.
+// half a digit; with 0, +-5/8, +-3/2 the error on 160 channels is 1.7 times that of adding up in
+// order. An output depends on its own 3 x 3 inputs, and by rounding alone on the other pixels of
+// the 6 x 6 that its tile reads; a NaN fills its tile.
 //
 // An item of work is a block of tiles: transformed inputs [36][tiles][in] in a core's second cache,
 // their products with the transformed weights by panels of outputs, and each panel's outputs. Every
@@ -221,7 +221,7 @@ void transform_output(const WinogradGeometry& g, const float* m, std::int64_t pi
   const std::int64_t rows = g.height - at.y < 4 ? g.height - at.y : 4;
   const std::int64_t columns = g.width - at.x < 4 ? g.width - at.x : 4;
   float* target = out + ((at.sample * g.height + at.y) * g.width + at.x) * g.out;
-  const Pack slope = Pack::all(g.slope), zero = Pack::zero();
+  const Pack change = Pack::all(g.slope - 1), zero = Pack::zero();
   for (std::int64_t o = 0; o < outputs; o += Pack::width) {
     Pack half[24];
 #pragma GCC unroll 6
@@ -241,7 +241,7 @@ void transform_output(const WinogradGeometry& g, const float* m, std::int64_t pi
 #pragma GCC unroll 4
       for (int j = 0; j < 4; ++j) {
         const Pack sum = y[j] + shift;
-        y[j] = fma(min(sum, zero), slope, max(sum, zero));
+        y[j] = fma(min(sum, zero), change, sum);  // what is no number stays so
         if (i < rows && j < columns) y[j].store(target + (i * g.width + j) * g.out + o);
       }
     }
