@@ -8,6 +8,7 @@
 #include <memory>
 #include <new>
 #include <set>
+#include <system_error>
 #include <tuple>
 
 #include "deeplight/infer/assemble_inl.hpp"
@@ -25,12 +26,12 @@ namespace deeplight {
 
 namespace detail {
 
-/// Whether PyTorch's message says that memory ran out; its CPU allocator has no type of its own.
-inline bool means_out_of_memory(const c10::Error& error) {
-  const std::string text = error.what_without_backtrace();
+/// Whether the message says that memory ran out. PyTorch's CPU allocator has no type of its own for
+/// it, neither has oneDNN, which then lacks room for the code that it writes.
+inline bool means_out_of_memory(const std::string& text) {
   return text.find("not enough memory") != std::string::npos ||
          text.find("can't allocate memory") != std::string::npos ||
-         text.find("out of memory") != std::string::npos;
+         text.find("out of memory") != std::string::npos || text == "could not create a primitive";
 }
 
 /// A request whose every check has passed.
@@ -127,8 +128,16 @@ auto with_memory_errors(const std::filesystem::path& output, std::int64_t tile, 
     return work();
   } catch (const std::bad_alloc&) {
     throw OutOfMemory(memory);
+  } catch (const Error&) {
+    throw;
   } catch (const c10::Error& error) {
-    if (!means_out_of_memory(error)) throw;
+    if (!means_out_of_memory(error.what_without_backtrace())) throw;
+    throw OutOfMemory(memory);
+  } catch (const std::system_error& error) {  // a thread finds no room for its stack
+    if (error.code() != std::errc::resource_unavailable_try_again) throw;
+    throw OutOfMemory(memory);
+  } catch (const std::exception& error) {
+    if (!means_out_of_memory(error.what())) throw;
     throw OutOfMemory(memory);
   }
 }
