@@ -21,8 +21,57 @@ at::Tensor forward_cpu(const at::Tensor& input, const at::Tensor& multiplier,
                                             weights, dilation_of(first), dilation_of(second));
 }
 
+/// The operator of that name, or none where its kernels were not built.
+template <class Schema>
+std::optional<c10::TypedOperatorHandle<Schema>> find_operator(const char* name) {
+  const auto found = c10::Dispatcher::singleton().findSchema({name, ""});
+  if (!found) return std::nullopt;
+  return found->typed<Schema>();
+}
+
+/// From kernels of ours, beside PyTorch's 1x1 convolutions; none where they were not built.
+std::optional<at::Tensor> forward_on_device(const at::Tensor& input, const at::Tensor& multiplier,
+                                            at::TensorList w, Pair first, Pair second) {
+  using Four =
+      at::Tensor(const at::Tensor&, const at::Tensor&, const at::Tensor&, const at::Tensor&);
+  using Depthwise = at::Tensor(const at::Tensor&, const at::Tensor&,
+                               const std::optional<at::Tensor>&, at::IntArrayRef, at::IntArrayRef);
+  static const auto maps_of =
+      find_operator<at::Tensor(const at::Tensor&, const at::Tensor&)>("deeplight::selective_maps");
+  static const auto mix = find_operator<Four>("deeplight::selective_mix");
+  static const auto depthwise = find_operator<Depthwise>("deeplight::depthwise_conv2d");
+  static const auto dynamic =
+      find_operator<at::Tensor(const at::Tensor&, const at::Tensor&, at::IntArrayRef)>(
+          "deeplight::dynamic_conv2d");
+  if (!maps_of || !mix || !input.is_cuda() || input.numel() == 0) return std::nullopt;
+  detail::check_selective(input, multiplier, w, first, second);
+  const auto filtered = [&](const at::Tensor& image, const at::Tensor& weight,
+                            const at::Tensor& bias, Pair dilation) {
+    const Pair padding{dilation[0] * (weight.size(2) / 2), dilation[1] * (weight.size(3) / 2)};
+    return depthwise->call(image, weight, bias, padding, dilation);
+  };
+  const auto squeezed = [](const at::Tensor& image, const at::Tensor& weight,
+                           const at::Tensor& bias) {
+    return detail::convolve(image, weight, bias, {1, 1}, 1).contiguous();
+  };
+  using namespace detail;
+  const auto near = filtered(input, w[selective_first], w[selective_first_bias], first);
+  const auto far = filtered(near, w[selective_second], w[selective_second_bias], second);
+  const auto a = squeezed(near, w[selective_first_squeeze], w[selective_first_squeeze_bias]);
+  const auto b = squeezed(far, w[selective_second_squeeze], w[selective_second_squeeze_bias]);
+  const auto selection = selection_per_sample(w[selective_selection], input.size(0));
+  const Pair padding{selection.size(3) / 2, selection.size(4) / 2};
+  const auto gates = dynamic->call(maps_of->call(a, b), selection, padding);
+  const auto mixed = mix->call(a, b, gates.contiguous(), w[selective_selection_bias].contiguous());
+  const auto result = convolve(mixed, w[selective_expand], w[selective_expand_bias], {1, 1}, 1);
+  return (result * multiplier).contiguous();
+}
+
 at::Tensor forward_composed(const at::Tensor& input, const at::Tensor& multiplier,
                             at::TensorList weights, at::IntArrayRef first, at::IntArrayRef second) {
+  const auto ours =
+      forward_on_device(input, multiplier, weights, dilation_of(first), dilation_of(second));
+  if (ours) return *ours;
   return detail::large_selective_kernel_composed(input, multiplier, weights, dilation_of(first),
                                                  dilation_of(second));
 }

@@ -155,6 +155,29 @@ def test_dynamic_conv_equals_the_cpu_and_repeats(inputs, outputs, kernel):
     )
 
 
+@pytest.mark.parametrize("per_sample", [False, True])
+def test_large_selective_kernel_equals_the_cpu(per_sample):
+    torch.manual_seed(3)
+    shapes = {
+        "first": (6, 1, 5, 5),
+        "second": (6, 1, 7, 7),
+        "first_squeeze": (3, 6, 1, 1),
+        "second_squeeze": (3, 6, 1, 1),
+        "selection": (2, 2, 2, 7, 7) if per_sample else (2, 2, 7, 7),
+        "expand": (6, 3, 1, 1),
+    }
+    leaves = {n: torch.randn(s, dtype=torch.float64) for n, s in shapes.items()}
+    leaves["input"], leaves["multiplier"] = torch.randn(2, 2, 6, 40, 70, dtype=torch.float64)
+    rounds = []
+    for device in ("cpu", "cuda"):
+        own = {n: t.detach().to(device).requires_grad_() for n, t in leaves.items()}
+        out = functional.large_selective_kernel(**own)
+        out.pow(2).mean().backward()
+        rounds.append([out.detach().cpu(), *(t.grad.cpu() for t in own.values())])
+    for ours, expected in zip(rounds[1], rounds[0], strict=True):
+        torch.testing.assert_close(ours, expected, rtol=1e-8, atol=1e-8)
+
+
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
 @pytest.mark.parametrize("align_corners", [False, True])
 @pytest.mark.parametrize("padding", ["zeros", "border", "reflection"])
