@@ -114,40 +114,47 @@ struct Gradients {
   Numbers image, matrix;
 };
 
+template <class T = double>
 Gradients backward(const Warp& made, const Numbers& above, bool channels_last,
                    on_cpu::Order order) {
   const WarpGeometry& g = made.g;
-  const auto image = laid_out(made.image, g, channels_last);
-  const auto grad = laid_out(above, g, channels_last);
+  const auto as_type = [](const Numbers& values) {
+    std::vector<T> typed;
+    for (const double value : values) typed.push_back(T(Wide<T>(value)));
+    return typed;
+  };
+  const auto image = laid_out(as_type(made.image), g, channels_last);
+  const auto grad = laid_out(as_type(above), g, channels_last);
+  const std::vector<Wide<T>> matrix(made.matrix.begin(), made.matrix.end());
   const auto from = view(grad.data(), g, g.out_height, g.out_width, channels_last);
   const auto count = std::int64_t(image.size()), pixels = g.out_height * g.out_width;
-  Numbers grad_image(image.size());
+  std::vector<T> grad_image(image.size(), T(0));
   std::vector<unsigned long long> sums(image.size());
   int largest = std::numeric_limits<int>::min();
   on_cpu::launch({3, 1, 1}, {32, 1, 1}, 32 * sizeof(int), order, [&] {
-    warp_exponent_kernel<double>(std::int64_t(grad.size()), grad.data(), &largest);
+    warp_exponent_kernel<T>(std::int64_t(grad.size()), grad.data(), &largest);
   });
   on_cpu::launch({3, 1, 1}, {32, 1, 1}, 0, order, [&] {
-    warp_scatter_kernel<double>(g, WarpWork(g, channels_last), from, made.matrix.data(), &largest,
-                                view(grad_image.data(), g, g.height, g.width, channels_last),
-                                sums.data());
+    warp_scatter_kernel<T>(g, WarpWork(g, channels_last), from, matrix.data(), &largest,
+                           view(grad_image.data(), g, g.height, g.width, channels_last),
+                           sums.data());
   });
   on_cpu::launch({3, 1, 1}, {32, 1, 1}, 0, order, [&] {
-    warp_unscale_kernel<double>(count, pixels, &largest, sums.data(), grad_image.data());
+    warp_unscale_kernel<T>(count, pixels, &largest, sums.data(), grad_image.data());
   });
   const std::int64_t parts = 2;
   Numbers partial(g.batch * parts * 6, -7), grad_matrix(made.matrix.size(), -7);
   on_cpu::launch(
       {unsigned(g.batch * parts), 1, 1}, {32, 1, 1}, 6 * 32 * sizeof(double), order, [&] {
-        warp_matrix_kernel<double>(g, parts,
-                                   view(image.data(), g, g.height, g.width, channels_last),
-                                   made.matrix.data(), from, partial.data());
+        warp_matrix_kernel<T>(g, parts, view(image.data(), g, g.height, g.width, channels_last),
+                              matrix.data(), from, partial.data());
       });
   on_cpu::launch({1, 1, 1}, {32, 1, 1}, 0, order, [&] {
     fold_kernel<double, double>(g.matrices * 6, 6, g.batch * parts / g.matrices, partial.data(),
                                 grad_matrix.data());
   });
-  return {laid_out(grad_image, g, channels_last, true), grad_matrix};
+  const auto planes = laid_out(grad_image, g, channels_last, true);
+  return {Numbers(planes.begin(), planes.end()), grad_matrix};
 }
 
 constexpr WarpPadding paddings[] = {WarpPadding::zeros, WarpPadding::border,
@@ -202,6 +209,28 @@ TEST_CASE("CUDA on the CPU: gradients of a warp are finite differences, the same
         CHECK(last.matrix[i] == doctest::Approx(found.matrix[i]).epsilon(1e-12));
       }
     }
+  }
+}
+
+TEST_CASE("CUDA on the CPU: gradients of a warp in float32 and bfloat16, large and small") {
+  Warp made = make(WarpPadding::border, 1, 1e30);
+  for (double& value : made.matrix) value = double(float(value));
+  for (double& value : made.image) value = double(float(on_cpu::Brief(float(value))));
+  for (const double size : {1e-30, 1.0, 1e30}) {
+    auto grad = numbers(std::int64_t(made.forward().size()), 6);
+    for (double& value : grad) value = double(float(on_cpu::Brief(float(value * size))));
+    const auto exact = backward<double>(made, grad, false, on_cpu::Order::forward);
+    const auto single = backward<float>(made, grad, true, on_cpu::Order::shuffled);
+    const auto brief = backward<on_cpu::Brief>(made, grad, false, on_cpu::Order::backward);
+    for (std::size_t i = 0; i < exact.image.size(); ++i) {
+      REQUIRE(single.image[i] / size ==
+              doctest::Approx(exact.image[i] / size).epsilon(1e-5).scale(1));
+      REQUIRE(brief.image[i] / size ==
+              doctest::Approx(exact.image[i] / size).epsilon(1.0 / 256).scale(1e-2));
+    }
+    for (std::size_t i = 0; i < 6; ++i)
+      CHECK(single.matrix[i] / size ==
+            doctest::Approx(exact.matrix[i] / size).epsilon(1e-4).scale(10));
   }
 }
 
