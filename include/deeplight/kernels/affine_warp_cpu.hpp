@@ -13,6 +13,7 @@
 #include <type_traits>
 
 #include "deeplight/core/parallel.hpp"
+#include "deeplight/kernels/affine_warp_gradient_cpu.hpp"
 #include "deeplight/kernels/by_type.hpp"
 #include "deeplight/kernels/image_view.hpp"
 #include "deeplight/kernels/warp_positions.hpp"
@@ -36,13 +37,6 @@ using WarpTables = ByType<WarpTable>;
 
 inline namespace DEEPLIGHT_SIMD_TAG {
 namespace warp_detail {
-
-/// A neighbour's value; one of weight 0 does not count, whatever stands there.
-template <class T>
-DEEPLIGHT_ALWAYS_INLINE T term(T weight, T value) {
-  // Multiplied in either case: the compiler may then choose lane by lane.
-  return weight * (weight == 0 ? T(0) : value);
-}
 
 /// The four weighted neighbours of pixel i in the channel that starts at `source`.
 template <class T, class Offset>
@@ -84,19 +78,18 @@ void blend_row(const WarpPositions<T, Offset>& at, const T* source, T* target) {
   }
 }
 
-/// visit(sample, row, first, positions of the block that starts there) for items [begin, end).
-template <class T, class Offset, class Visit>
-void for_each_block(const WarpGeometry& g, const ImageView<const T>& image, const T* matrix,
-                    std::int64_t begin, std::int64_t end, const Visit& visit) {
-  WarpPositions<T, Offset> at;
-  for (std::int64_t item = begin; item < end; ++item) {
-    const std::int64_t sample = item / g.out_height, row = item % g.out_height;
-    const T* own = matrix + (g.matrices == 1 ? 0 : sample * 6);
-    for (std::int64_t first = 0; first < g.out_width; first += warp_block) {
-      const std::int64_t left = g.out_width - first;
-      at.set(g, image, own, row, first, left < warp_block ? left : warp_block);
-      visit(sample, row, first, at);
-    }
+/// All channels of a pixel lie together: they share its neighbours and weights.
+template <class T, class Offset>
+void blend_pixels(const WarpPositions<T, Offset>& at, const T* whole, const ImageView<T>& to,
+                  std::int64_t channels) {
+  for (std::int64_t i = 0; i < at.count; ++i) {
+    const T w0 = at.weight[0][i], w1 = at.weight[1][i];
+    const T w2 = at.weight[2][i], w3 = at.weight[3][i];
+    const T *s0 = whole + at.offset[0][i], *s1 = whole + at.offset[1][i];
+    const T *s2 = whole + at.offset[2][i], *s3 = whole + at.offset[3][i];
+    T* DEEPLIGHT_RESTRICT target = to.data + i * to.column;
+    for (std::int64_t c = 0; c < channels; ++c)
+      target[c] = term(w0, s0[c]) + term(w1, s1[c]) + (term(w2, s2[c]) + term(w3, s3[c]));
   }
 }
 
@@ -109,107 +102,19 @@ void forward_rows(const WarpGeometry& g, const ImageView<const T>& image, const 
       [&](std::int64_t sample, std::int64_t row, std::int64_t first, const auto& at) {
         const ImageView<T> to = out.from(sample, row, first);
         const T* whole = image.data + sample * image.sample;
-        if (channels_last) {
-          for (std::int64_t i = 0; i < at.count; ++i) {
-            const T w0 = at.weight[0][i], w1 = at.weight[1][i];
-            const T w2 = at.weight[2][i], w3 = at.weight[3][i];
-            const T *s0 = whole + at.offset[0][i], *s1 = whole + at.offset[1][i];
-            const T *s2 = whole + at.offset[2][i], *s3 = whole + at.offset[3][i];
-            T* DEEPLIGHT_RESTRICT target = to.data + i * to.column;
-            for (std::int64_t c = 0; c < g.channels; ++c)
-              target[c] = term(w0, s0[c]) + term(w1, s1[c]) + (term(w2, s2[c]) + term(w3, s3[c]));
-          }
-          return;
-        }
+        if (channels_last) return blend_pixels(at, whole, to, g.channels);
         for (std::int64_t c = 0; c < g.channels; ++c) {
           const T* source = whole + c * image.channel;
           T* DEEPLIGHT_RESTRICT target = to.data + c * to.channel;
+          if (c + planes_ahead < g.channels)
+            prefetch_block(at, source + planes_ahead * image.channel,
+                           target + planes_ahead * to.channel);
           if (to.column == 1) {
             blend_row<T, Arch>(at, source, target);
           } else {
             for (std::int64_t i = 0; i < at.count; ++i)
               target[i * to.column] = blend(at, source, i);
           }
-        }
-      });
-}
-
-/// target[neighbour k of i] += weight[k][i] * source[i] for a run; the four passes stay in order.
-template <class T, class Arch, class Offset>
-void spread_run(const WarpPositions<T, Offset>& at, const T* source, T* target, std::int64_t a,
-                std::int64_t b) {
-  using Pack = simd::Pack<T, Arch>;
-  for (int k = 0; k < 4; ++k) {
-    T* to = target + at.offset[k][a] - a;
-    std::int64_t i = a;
-    for (; i + Pack::width <= b; i += Pack::width)
-      fma(Pack::load(at.weight[k] + i), Pack::load(source + i), Pack::load(to + i)).store(to + i);
-    for (; i < b; ++i) to[i] += at.weight[k][i] * source[i];
-  }
-}
-
-template <class T, class Arch, class Offset>
-void spread(const WarpGeometry& g, const T* matrix, const ImageView<const T>& grad,
-            const ImageView<T>& grad_image, std::int64_t sample, std::int64_t first_channel,
-            std::int64_t last_channel) {
-  const ImageView<const T> layout{grad_image.data, grad_image.sample, grad_image.channel,
-                                  grad_image.row, grad_image.column};
-  for_each_block<T, Offset>(
-      g, layout, matrix, sample * g.out_height, (sample + 1) * g.out_height,
-      [&](std::int64_t, std::int64_t row, std::int64_t first, const auto& at) {
-        const ImageView<const T> from = grad.from(sample, row, first);
-        for (std::int64_t c = first_channel; c < last_channel; ++c) {
-          const T* source = from.data + c * from.channel;
-          T* target = grad_image.data + sample * grad_image.sample + c * grad_image.channel;
-          if (grad_image.column == 1 && from.column == 1) {
-            for (std::int64_t run = 0; run < at.runs; ++run)
-              spread_run<T, Arch>(at, source, target, at.run_start[run], at.run_start[run + 1]);
-          } else {
-            for (std::int64_t i = 0; i < at.count; ++i)
-              for (int k = 0; k < 4; ++k)
-                target[at.offset[k][i]] += at.weight[k][i] * source[i * from.column];
-          }
-        }
-      });
-}
-
-template <class T, class Offset>
-void matrix_rows(const WarpGeometry& g, const ImageView<const T>& image, const T* matrix,
-                 const ImageView<const T>& grad, double* rows, std::int64_t begin,
-                 std::int64_t end) {
-  for (std::int64_t i = begin * 6; i < end * 6; ++i) rows[i] = 0;
-  T by_x[warp_block], by_y[warp_block], above[warp_block];
-  for_each_block<T, Offset>(
-      g, image, matrix, begin, end,
-      [&](std::int64_t sample, std::int64_t row, std::int64_t first, const auto& at) {
-        for (std::int64_t i = 0; i < at.count; ++i) by_x[i] = by_y[i] = 0;
-        const ImageView<const T> from = grad.from(sample, row, first);
-        for (std::int64_t c = 0; c < g.channels; ++c) {
-          const T* source = image.data + sample * image.sample + c * image.channel;
-          for (std::int64_t i = 0; i < at.count; ++i)
-            above[i] = from.data[c * from.channel + i * from.column];
-          for (std::int64_t i = 0; i < at.count; ++i) {
-            const T v0 = term(at.inside[0][i], source[at.offset[0][i]]);
-            const T v1 = term(at.inside[1][i], source[at.offset[1][i]]);
-            const T v2 = term(at.inside[2][i], source[at.offset[2][i]]);
-            const T v3 = term(at.inside[3][i], source[at.offset[3][i]]);
-            const T fx = at.x[i], fy = at.y[i];
-            by_x[i] += above[i] * ((v1 - v0) * (1 - fy) + (v3 - v2) * fy);
-            by_y[i] += above[i] * ((v2 - v0) * (1 - fx) + (v3 - v1) * fx);
-          }
-        }
-        double* sums = rows + (sample * g.out_height + row) * 6;
-        const double down = static_cast<double>(row) - g.centre_y;
-        for (std::int64_t i = 0; i < at.count; ++i) {
-          const double right = static_cast<double>(first + i) - g.centre_x;
-          const double x = static_cast<double>(by_x[i] * at.slope_x[i]);
-          const double y = static_cast<double>(by_y[i] * at.slope_y[i]);
-          sums[0] += x * right;
-          sums[1] += x * down;
-          sums[2] += x;
-          sums[3] += y * right;
-          sums[4] += y * down;
-          sums[5] += y;
         }
       });
 }
@@ -237,7 +142,8 @@ void warp_forward(const WarpGeometry& g, const ImageView<const T>& image, const 
 template <class T, class Arch>
 void warp_image_gradient(const WarpGeometry& g, const T* matrix, const ImageView<const T>& grad,
                          const ImageView<T>& grad_image, const ParallelFor& parallel) {
-  constexpr std::int64_t together = 8;
+  // Of channels that lie together, a line of the cache: no two threads write to one.
+  const std::int64_t together = grad_image.channel == 1 ? 16 : 8;
   const std::int64_t groups = (g.channels + together - 1) / together;
   parallel(0, g.batch * groups, [&](std::int64_t begin, std::int64_t end) {
     for (std::int64_t item = begin; item < end; ++item) {
@@ -260,9 +166,9 @@ void warp_matrix_gradient(const WarpGeometry& g, const ImageView<const T>& image
                           const ParallelFor& parallel) {
   parallel(0, g.batch * g.out_height, [&](std::int64_t begin, std::int64_t end) {
     if (warp_detail::is_short(g, image)) {
-      warp_detail::matrix_rows<T, std::int32_t>(g, image, matrix, grad, rows, begin, end);
+      warp_detail::matrix_rows<T, Arch, std::int32_t>(g, image, matrix, grad, rows, begin, end);
     } else {
-      warp_detail::matrix_rows<T, std::int64_t>(g, image, matrix, grad, rows, begin, end);
+      warp_detail::matrix_rows<T, Arch, std::int64_t>(g, image, matrix, grad, rows, begin, end);
     }
   });
 }

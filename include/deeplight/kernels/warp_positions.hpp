@@ -3,6 +3,7 @@
 
 #include <cmath>
 #include <cstdint>
+#include <cstring>
 
 #include "deeplight/kernels/image_view.hpp"
 #include "deeplight/kernels/warp_axis.hpp"
@@ -47,17 +48,29 @@ struct WarpPositions {
     set_inner(image, row, first, begin, end, dx, dy);
     for (std::int64_t i = end; i < count; ++i) set_outer(g, image, row, first, i, dx[i], dy[i]);
 
-    const bool packed = image.column == 1;
-    runs = 0;
-    run_start[0] = 0;
-    for (std::int64_t i = 1; i < count; ++i) {
-      const bool follows = packed && i > begin && i < end && offset[0][i] - offset[0][i - 1] == 1;
-      if (!follows) run_start[++runs] = i;
-    }
-    run_start[++runs] = count;
+    set_runs(image.column == 1 ? begin : count, end);
   }
 
  private:
+  /// Starts of runs: every pixel but those in (begin, end) that follow the one before.
+  void set_runs(std::int64_t begin, std::int64_t end) {
+    unsigned char breaks[warp_block + 8];
+    for (std::int64_t i = begin + 1; i < end; ++i) breaks[i] = offset[0][i] - offset[0][i - 1] != 1;
+    runs = 0;
+    for (std::int64_t i = 0; i <= begin && i < count; ++i) run_start[runs++] = i;
+    for (std::int64_t i = begin + 1; i < end; ++i) {
+      // Most of eight pixels follow each other.
+      std::uint64_t eight;
+      std::memcpy(&eight, breaks + i, sizeof(eight));
+      if (i + 8 <= end && eight == 0)
+        i += 7;
+      else if (breaks[i])
+        run_start[runs++] = i;
+    }
+    for (std::int64_t i = end > begin ? end : begin + 1; i < count; ++i) run_start[runs++] = i;
+    run_start[runs] = count;
+  }
+
   /// Whether the position is not clamped and all four neighbours are pixels of the image.
   static bool is_inner(const WarpGeometry& g, std::int64_t y, std::int64_t x, T dx, T dy) {
     const T limit = static_cast<T>(g.max_shift);
@@ -68,7 +81,8 @@ struct WarpPositions {
   }
 
   void set_inner(const ImageView<const T>& image, std::int64_t row, std::int64_t first,
-                 std::int64_t begin, std::int64_t end, const T* dx, const T* dy) {
+                 std::int64_t begin, std::int64_t end, const T* DEEPLIGHT_RESTRICT dx,
+                 const T* DEEPLIGHT_RESTRICT dy) {
     const auto step_y = static_cast<Offset>(image.row), step_x = static_cast<Offset>(image.column);
     const auto corner = static_cast<Offset>(row * image.row + first * image.column);
     for (std::int64_t i = begin; i < end; ++i) {
@@ -113,5 +127,45 @@ struct WarpPositions {
   }
 };
 
+namespace warp_detail {
+
+/// A neighbour's value; one of weight 0 does not count, whatever stands there.
+template <class T>
+DEEPLIGHT_ALWAYS_INLINE T term(T weight, T value) {
+  // Multiplied in either case: the compiler may then choose lane by lane.
+  return weight * (weight == 0 ? T(0) : value);
+}
+
+/// visit(sample, row, first, positions of the block that starts there) for items [begin, end).
+template <class T, class Offset, class Visit>
+void for_each_block(const WarpGeometry& g, const ImageView<const T>& image, const T* matrix,
+                    std::int64_t begin, std::int64_t end, const Visit& visit) {
+  WarpPositions<T, Offset> at;
+  for (std::int64_t item = begin; item < end; ++item) {
+    const std::int64_t sample = item / g.out_height, row = item % g.out_height;
+    const T* own = matrix + (g.matrices == 1 ? 0 : sample * 6);
+    for (std::int64_t first = 0; first < g.out_width; first += warp_block) {
+      const std::int64_t left = g.out_width - first;
+      at.set(g, image, own, row, first, left < warp_block ? left : warp_block);
+      visit(sample, row, first, at);
+    }
+  }
+}
+
+/// Asks for what a block reads or writes in another plane: its lower neighbours (the upper ones
+/// came with the row before) and its own row. Pieces of many planes are more than the processor's
+/// own prefetching follows.
+template <class T, class Offset>
+DEEPLIGHT_ALWAYS_INLINE void prefetch_block(const WarpPositions<T, Offset>& at, const T* plane,
+                                            const T* own) {
+  for (std::int64_t i = 0; i < at.count; i += 64 / std::int64_t{sizeof(T)}) {
+    DEEPLIGHT_PREFETCH(plane + at.offset[3][i]);
+    DEEPLIGHT_PREFETCH(own + i);
+  }
+}
+
+inline constexpr std::int64_t planes_ahead = 4;
+
+}  // namespace warp_detail
 }  // namespace DEEPLIGHT_SIMD_TAG
 }  // namespace deeplight::kernels
