@@ -212,7 +212,7 @@ class Layouts(TorchDispatchMode):
         self.found = []
 
     def __torch_dispatch__(self, function, types, arguments=(), keywords=None):
-        if function is torch.ops.aten.convolution.default:
+        if function in (torch.ops.aten.convolution.default, torch.ops.deeplight.conv3x3.default):
             image = arguments[0]
             # Maps of one channel or one pixel have both formats.
             if image.shape[1] > 1 and image.shape[2] > 1:

@@ -5,6 +5,7 @@
 
 #include <cstdint>
 
+#include "deeplight/functional/conv3x3.hpp"
 #include "deeplight/functional/projection_conv.hpp"
 
 namespace deeplight::nn {
@@ -12,6 +13,11 @@ namespace deeplight::nn {
 /// 3x3 convolution with bias that keeps the size (stride 1) or halves it (stride 2).
 inline torch::nn::Conv2d conv3(std::int64_t in, std::int64_t out, std::int64_t stride = 1) {
   return torch::nn::Conv2d(torch::nn::Conv2dOptions(in, out, 3).padding(1).stride(stride));
+}
+
+/// LeakyReLU of such a convolution that keeps the size; slope 1: the convolution alone.
+inline at::Tensor convolved(torch::nn::Conv2d conv, const at::Tensor& image, double slope = 1.0) {
+  return functional::conv3x3(image, conv->weight, conv->bias, slope);
 }
 
 /// 1x1 convolution with bias.

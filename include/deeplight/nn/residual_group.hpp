@@ -2,6 +2,7 @@
 // Source: RCAN (Zhang et al. 2018, arXiv 1807.02758).
 #pragma once
 
+#include <ATen/TensorOperators.h>
 #include <torch/nn/module.h>
 #include <torch/nn/modules/conv.h>
 
@@ -39,7 +40,9 @@ class ResidualGroupImpl : public torch::nn::Module {
     at::Tensor local = features;
     for (std::int64_t block = 0; block < options_.blocks; ++block)
       local = blocks_[block](local, scope.of(block_name(block)));
-    return features + conv_->forward(local);
+    local = convolved(conv_, local);
+    // As in the blocks; a sum keeps nothing for its backward pass.
+    return local.scalar_type() == features.scalar_type() ? local.add_(features) : features + local;
   }
 
   double margin() const { return static_cast<double>(radius()); }
