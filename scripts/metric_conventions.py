@@ -23,6 +23,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import night_light_rivals as night
 import numpy as np
 import torch
 
@@ -164,6 +165,9 @@ def _uiqi(**options: Any) -> Callable[[], torch.Tensor]:
 
 WANG = {"gaussian_weights": True, "sigma": 1.5, "use_sample_covariance": False}
 BOX = {"window": "uniform", "window_size": 7, "sample_covariance": True}
+SOURCES = night.sources()
+ZONES = night.zones(P.shape)
+EDGES = [0.0, 5.0, 60.0, 200.0]
 GAUSSIAN = {"window": "gaussian", "window_size": 11}
 RANGE = {"data_range": 255}
 
@@ -239,6 +243,39 @@ CONVENTIONS = [
     Convention("entropy", "none", "skimage", "shannon_entropy()",
                lambda: metrics.entropy(BYTES, data_range=255),
                lambda: _skimage("shannon_entropy", BYTES), 1e-13, "bytes"),
+    Convention("bias", "none", "numpy", "mean()", lambda: metrics.bias(P, T),
+               lambda: float((P - T).mean()), 1e-11),
+    Convention("average_gradient", "none", "numpy", "diff()", lambda: metrics.average_gradient(P),
+               lambda: night.numpy_average_gradient(P), 1e-12),
+    Convention("total_light_ratio", "none", "numpy", "sum()",
+               lambda: metrics.total_light_ratio(P, T), lambda: float(P.sum() / T.sum()), 1e-12),
+    *(Convention(f"lit_{name}", "threshold=30", "torchmetrics", f"binary_{call}()",
+                 lambda name=name: getattr(metrics, f"lit_{name}")(P, T, threshold=30),
+                 lambda call=call: night.torchmetrics_lit(f"binary_{call}", P, T, 30), 1e-7,
+                 "of images above the threshold; it divides in single precision")
+      for name, call in (("precision", "precision"), ("recall", "recall"), ("f1", "f1_score"))),
+    Convention("saturated_core_error", "saturation=150", "skimage", "mean_squared_error() ** 0.5",
+               lambda: metrics.saturated_core_error(P, T, saturation=150),
+               lambda: _skimage("mean_squared_error", P[T >= 150], T[T >= 150]) ** 0.5, 1e-12,
+               "of the core's pixels"),
+    Convention("errors_by_brightness", "edges", "scipy", 'stats.binned_statistic("mean")',
+               lambda: metrics.errors_by_brightness(P, T, EDGES).mae[1],
+               lambda: night.scipy_bin(P, T, EDGES, 1), 1e-12, "MAE of a bin"),
+    Convention("zone_sums", "none", "scipy", "ndimage.sum_labels()",
+               lambda: metrics.zone_sums(P, T, ZONES).prediction[3],
+               lambda: night.scipy_zone(P, 4), 1e-12),
+    Convention("city_regression", "none", "scipy", "stats.linregress().slope",
+               lambda: metrics.city_regression(P, T, ZONES).slope,
+               lambda: night.scipy_line(P, T)[0], 1e-11),
+    Convention("city_regression", "none", "scipy", "stats.linregress().rvalue ** 2",
+               lambda: metrics.city_regression(P, T, ZONES).r2,
+               lambda: night.scipy_line(P, T)[1], 1e-11),
+    *(Convention("source_widths", "min_peak=50", "scipy", f"signal.peak_widths() of the {side}",
+                 lambda side=side: getattr(
+                     metrics.source_widths(*SOURCES, min_peak=50), side).mean(),
+                 lambda image=image: night.scipy_width(image), 1e-12,
+                 "half of the height above the median of the border; mean of rows and columns")
+      for side, image in zip(("prediction", "target"), SOURCES, strict=True)),
 ]
 # fmt: on
 

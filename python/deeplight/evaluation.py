@@ -119,7 +119,8 @@ def compare(
         window: (row, column, rows, columns) of the truth to score; the whole when None. Baselines
             are computed before cropping.
         everything: all of ``COLUMNS`` instead of those that matter most.
-        extras: a saturation level, bins of brightness, a model of NIQE: columns after the others.
+        extras: a saturation level, bins of brightness, a model of NIQE, the least peak of a source:
+            columns after the others.
         zones: labels of cities on the truth's grid, integers, 0 for none; adds their regression.
 
     Raises:
@@ -252,6 +253,7 @@ def compare_files(
         saturation=more.saturation,
         brightness_edges=list(more.edges),
         niqe_model=more.niqe_model,
+        min_peak=more.min_peak,
         progress=progress,
     )
     columns = columns_of(everything, more)

@@ -92,6 +92,10 @@ def evaluate(
     niqe_model: Annotated[
         Path | None, typer.Option(help="Adds NIQE with a model of metrics.fit_niqe (JSON).")
     ] = None,
+    min_peak: Annotated[
+        float | None,
+        typer.Option(help="Adds widths of isolated sources whose peak in the truth reaches this."),
+    ] = None,
     everything: Annotated[
         bool, typer.Option("--all", help="Every score instead of those that matter most.")
     ] = False,
@@ -147,7 +151,7 @@ def evaluate(
         with wrong_use():
             check_picture_path(picture or "report.png")
 
-    extras = _extras(saturation, bins, niqe_model)
+    extras = _extras(saturation, bins, niqe_model, min_peak)
     if _streamed(stream, truth, ridge):
         from deeplight.cli.evaluate_stream import evaluate_by_blocks
 
@@ -261,12 +265,16 @@ def _streamed(wanted: bool | None, truth: Path, ridge: Path | None) -> bool:
     return grid.rows * grid.columns > _HELD_PIXELS
 
 
-def _extras(saturation: float | None, bins: str | None, niqe_model: Path | None) -> Extras:
+def _extras(
+    saturation: float | None, bins: str | None, niqe_model: Path | None, min_peak: float | None
+) -> Extras:
     from deeplight import metrics
     from deeplight.score_table import Extras
 
     if saturation is not None and not math.isfinite(saturation):
         raise WrongUseError(f"--saturation must be finite, got {saturation}")
+    if min_peak is not None and not math.isfinite(min_peak):
+        raise WrongUseError(f"--min-peak must be finite, got {min_peak}")
     edges: tuple[float, ...] = ()
     if bins is not None:
         with wrong_use():
@@ -278,7 +286,7 @@ def _extras(saturation: float | None, bins: str | None, niqe_model: Path | None)
                 raise ValueError(f"--bins takes two or more ascending edges, got '{bins}'")
     with wrong_use():
         model = None if niqe_model is None else metrics.load_niqe_model(niqe_model)
-    return Extras(saturation=saturation, edges=edges, niqe_model=model)
+    return Extras(saturation=saturation, edges=edges, niqe_model=model, min_peak=min_peak)
 
 
 def _facts(

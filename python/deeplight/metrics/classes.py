@@ -29,14 +29,17 @@ import torch
 
 from deeplight import metrics as _functions
 from deeplight.metrics.stateful import _added, _NoReference, _Pointwise, _Score, _Windowed
+from deeplight.metrics.tables import CityRegression, ErrorsByBrightness, SourceWidths
 
 __all__ = [
     "R2",
     "AverageGradient",
     "Bias",
     "Cc",
+    "CityRegression",
     "Entropy",
     "Ergas",
+    "ErrorsByBrightness",
     "GradientError",
     "LaplacianVariance",
     "LitF1",
@@ -51,6 +54,7 @@ __all__ = [
     "Rsd",
     "Sam",
     "SaturatedCoreError",
+    "SourceWidths",
     "SpectralError",
     "Ssim",
     "TotalLightRatio",

@@ -13,6 +13,7 @@ from deeplight.metrics.functional import _mask, _tensor
 __all__ = [
     "BrightnessErrors",
     "CityRegression",
+    "SourceWidthMeans",
     "SourceWidths",
     "ZoneSums",
     "city_regression",
@@ -21,6 +22,7 @@ __all__ = [
     "lit_precision",
     "lit_recall",
     "saturated_core_error",
+    "source_width_means",
     "source_widths",
     "zone_sums",
 ]
@@ -61,6 +63,16 @@ class SourceWidths(NamedTuple):
     column: torch.Tensor
     prediction: torch.Tensor
     target: torch.Tensor
+
+
+class SourceWidthMeans(NamedTuple):
+    """Isolated sources together, float64 scalars."""
+
+    sources: torch.Tensor  #: isolated sources of the target
+    measured: torch.Tensor  #: of them, those with a width on both sides
+    prediction: torch.Tensor  #: mean width over the measured ones, pixels; NaN without any
+    target: torch.Tensor
+    rmse: torch.Tensor  #: of prediction - target, pixels
 
 
 @documented()
@@ -201,3 +213,9 @@ def source_widths(
             _tensor(prediction), _tensor(target), min_peak, radius, dark, shift, _mask(mask)
         )
     )
+
+
+@documented(widths="of :func:`source_widths`.", raises="the widths are not those of one call.")
+def source_width_means(widths: SourceWidths) -> SourceWidthMeans:
+    """How many sources there are, and how wide they are on average on both sides."""
+    return SourceWidthMeans(*_scores.source_width_means(list(widths)))

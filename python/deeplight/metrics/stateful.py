@@ -55,6 +55,8 @@ def _two_sum(total: torch.Tensor, value: torch.Tensor) -> torch.Tensor:
     high = total[0] + value[0]
     part = high - total[0]
     low = (total[0] - (high - part)) + (value[0] - part)
+    # Infinity minus infinity must not turn an infinite sum into NaN.
+    low = torch.where(high.isfinite(), low, 0.0)
     return torch.stack([high, total[1] + value[1] + low])
 
 
@@ -64,6 +66,14 @@ def _added(states: torch.Tensor) -> torch.Tensor:
     for state in states:
         total = torch.cat([_two_sum(total[:2], state[:2]), total[2:] + state[2:]])
     return total
+
+
+def _plain(value: Any) -> str:
+    """A constant of a score as part of a state's name."""
+    if hasattr(value, "to_json"):
+        return str(zlib.crc32(value.to_json().encode()))
+    text = repr(value)
+    return text if len(text) <= 64 else str(zlib.crc32(text.encode()))
 
 
 def _new(name: str, arguments: tuple[Any, ...]) -> Any:
@@ -102,15 +112,13 @@ class _Score(Metric):
         self._lit_threshold = lit_threshold
         # MetricCollection shares the states of metrics whose first values agree: not by chance.
         parts = [type(self).__name__, reduction, repr(lit_threshold)]
-        parts += [f"{k}_{v!r}" for k, v in keywords.items() if k != "model"]
-        if "model" in keywords:
-            parts.append(str(zlib.crc32(keywords["model"].to_json().encode())))
+        parts += [f"{k}_{_plain(v)}" for k, v in keywords.items()]
         self._state = re.sub(r"\W", "_", "_".join(parts).replace("-", "m")).lower()
         if reduction == "none":
             self.add_state(self._state, [], dist_reduce_fx="cat")
         elif reduction == "mean":
-            zero = torch.zeros(3, dtype=torch.double)
-            self.add_state(self._state, zero, dist_reduce_fx=_added)
+            empty, join = self._mean_state()
+            self.add_state(self._state, empty, dist_reduce_fx=join)
         else:
             self.add_state(self._state, self._empty(), dist_reduce_fx=self._join_pooled())
 
@@ -121,6 +129,9 @@ class _Score(Metric):
     def _join_pooled(self) -> Callable[[torch.Tensor], torch.Tensor]:
         assert self._make is not None
         return partial(_joined, self._make)
+
+    def _mean_state(self) -> tuple[torch.Tensor, Callable[[torch.Tensor], torch.Tensor]]:
+        return torch.zeros(3, dtype=torch.double), _added
 
     def update(
         self, prediction: Any, target: Any = None, mask: Any = None, where: Any = None

@@ -160,6 +160,48 @@ def test_zones_cores_and_bins_stream_as_they_hold(folder, capsys):
     assert ours["bin0_mae"] == pytest.approx(np.abs(error[values < 10]).mean())
 
 
+def test_widths_of_sources_stream_as_they_hold(folder, capsys):
+    rasterio = pytest.importorskip("rasterio")
+    rows, columns = np.mgrid[0:120, 0:90]
+    pair = {"wide.tif": np.zeros((120, 90)), "points.tif": np.zeros((120, 90))}
+    for row, column in ((15, 20), (52, 60), (53, 30), (100, 70)):
+        square = (rows - row) ** 2 + (columns - column) ** 2
+        pair["points.tif"] += 200 * np.exp(-square / (2 * 1.2**2))
+        pair["wide.tif"] += 90 * np.exp(-square / (2 * 2.0**2))
+    for name, values in pair.items():
+        profile = {"driver": "GTiff", "height": 120, "width": 90, "count": 1, "dtype": "float32"}
+        place = {"crs": "EPSG:4326", "transform": rasterio.Affine(0.1, 0, 10, 0, -0.1, 50)}
+        with rasterio.open(name, "w", **profile, **place) as out:
+            out.write(values.astype("float32"), 1)
+    options = {"data_range": 255, "min_peak": 100, "everything": True}
+    truth, predictions = "points.tif", [("ours", "wide.tif")]
+    scores = [
+        _native.score_rasters(truth, predictions, block_pixels=90 * height, **options)
+        for height in (1, 5, 64, 120)
+    ]
+    code, out, _ = run(
+        capsys, "wide.tif", "points.tif", "--data-range", "255", "--min-peak", "100", "--json",
+        "--all", "--report", "r.html",
+    )  # fmt: skip
+    assert code == 0
+    held = json.loads(out)["rows"][0]
+    p, t = (_native.Raster(name).read()[0][0].astype(float) for name in pair)
+    widths = metrics.source_widths(p, t, min_peak=100)
+    assert held["sources"] == held["sources_measured"] == widths.row.numel() == 4
+    assert held["source_width"] == pytest.approx(widths.prediction.mean().item(), rel=1e-12)
+    assert held["source_width"] > 1.4 * held["source_width_truth"]
+    difference = (widths.prediction - widths.target).square().mean().sqrt()
+    assert held["source_width_rmse"] == pytest.approx(difference.item(), rel=1e-12)
+    assert held["lit_average_gradient"] == pytest.approx(
+        metrics.average_gradient(p, where=t > 0).item(), rel=1e-12
+    )
+    assert "isolated sources" in Path("r.html").read_text()
+    for report in scores:
+        streamed = report["rasters"][0]["scores"]
+        for key in (*(k for k in held if "source" in k), "laplacian_variance", "average_gradient"):
+            assert streamed[key] == pytest.approx(held[key], rel=1e-11), key
+
+
 def test_streaming_prints_the_same(folder, capsys):
     same = ("holes.tif", "hr.tif", "-l", "lr.tif", "--all", "--error-map", "e.tif", "--json")
     results, errors = [], []
@@ -294,6 +336,7 @@ def test_ridge_row(folder, capsys):
         (["sr.tif", "hr.tif", "--bins", "0,5,x"], 2, "--bins takes numbers with commas"),
         (["sr.tif", "hr.tif", "--bins", "5,0"], 2, "two or more ascending edges"),
         (["sr.tif", "hr.tif", "--saturation", "nan"], 2, "--saturation must be finite"),
+        (["sr.tif", "hr.tif", "--min-peak", "inf"], 2, "--min-peak must be finite"),
         (["sr.tif", "hr.tif", "--niqe-model", "text.tif"], 2, "text.tif: no model of NIQE"),
         (["sr.tif", "hr.tif", "--zones", "missing.tif"], 1, "missing.tif"),
         (["moved.tif", "hr.tif", "--stream"], 1, "the prediction (moved.tif) covers"),

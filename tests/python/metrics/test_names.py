@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from deeplight import metrics
+from deeplight import _native, metrics
 from deeplight.metrics import classes
 from deeplight.metrics.documented import documented
 
@@ -16,6 +16,15 @@ FUNCTIONS = [name for name in metrics.__all__ if name[0].islower()]
 NOT_SCORES = {
     *("lit_mask", "ssim_map", "fit_niqe", "load_niqe_model", "niqe_features", "spectral_bands"),
     *("piqe_blocks", "zone_sums", "city_regression", "source_widths", "errors_by_brightness"),
+    "source_width_means",
+}
+#: Scores that are tables, with classes all the same.
+TABLES = {"errors_by_brightness", "city_regression", "source_widths"}
+#: Accumulators of another name than their class.
+ACCUMULATORS = {
+    "CityRegression": "ZoneAccumulator",
+    "SourceWidths": "SourceWidthAccumulator",
+    "SpectralError": "SpectralAccumulator",
 }
 MORE = (metrics.ssim_map, metrics.source_widths, metrics.errors_by_brightness, metrics.zone_sums)
 SCORES = [name for name in FUNCTIONS if name not in NOT_SCORES]
@@ -42,7 +51,21 @@ def test_every_score_takes_a_mask_and_a_reduction():
 
 def test_every_score_has_a_class():
     named = {re.sub(r"(?<!^)(?=[A-Z])", "_", name).lower() for name in classes.__all__}
-    assert named == set(SCORES)
+    assert named == {*SCORES, *TABLES}
+
+
+def test_every_class_stands_on_an_accumulator_in_cpp():
+    """In C++ a class of its own, or a policy for the template that all point-wise scores share."""
+    text = "\n".join(path.read_text() for path in HEADERS.glob("*.hpp"))
+    for name in classes.__all__:
+        accumulator = ACCUMULATORS.get(name, f"{name}Accumulator")
+        native = getattr(_native.metrics, accumulator)
+        for method in ("update", "merge", "compute", "reset"):
+            assert callable(getattr(native, method, None)), f"{accumulator}.{method}"
+        assert hasattr(native, "state"), accumulator
+        own = re.search(rf"^class {accumulator}\b", text, re.MULTILINE)
+        policy = re.search(rf"^(struct|using) {name}\b[^;]*[{{=]", text, re.MULTILINE)
+        assert own or policy, name
 
 
 def test_every_score_says_what_it_is():

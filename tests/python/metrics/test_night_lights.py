@@ -120,6 +120,14 @@ def test_cities_by_blocks_are_the_whole():
         assert torch.as_tensor(a).item() == pytest.approx(b.item(), rel=1e-11)
 
 
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.int16, torch.uint16, torch.int32])
+def test_labels_of_every_kind_of_integer(dtype):
+    p, t = (torch.tensor(a) for a in scene())
+    zones = (torch.arange(40)[:, None] // 8 * 5 + torch.arange(50) // 10).long()
+    want = metrics.city_regression(p, t, zones)
+    assert metrics.city_regression(p, t, zones.to(dtype)) == want
+
+
 def test_light_lost_is_the_ratio():
     _, t = scene()
     assert metrics.total_light_ratio(0.3 * t, t).item() == pytest.approx(0.3, rel=1e-14)
