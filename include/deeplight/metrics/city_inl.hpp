@@ -34,8 +34,8 @@ DEEPLIGHT_INLINE at::Tensor expand_zones(const at::Tensor& zones, const at::Tens
 
 // Labels above 0 that occur, ascending.
 DEEPLIGHT_INLINE at::Tensor occurring_labels(const at::Tensor& zones) {
-  const at::Tensor all = std::get<0>(at::_unique(zones, true));
-  return all.masked_select(all.gt(0)).to(at::kLong);
+  const at::Tensor all = std::get<0>(at::_unique(zones.to(at::kLong), true));
+  return all.masked_select(all.gt(0));
 }
 
 // [Z, 3]: pixels and sums of lights of a part.

@@ -60,15 +60,23 @@ DEEPLIGHT_INLINE at::Tensor as_planes(const at::Tensor& tensor) {
   return tensor.reshape({-1, tensor.size(-2), tensor.size(-1)});
 }
 
+template <class T>
+kernels::Plane strided_plane(const at::Tensor& plane, std::int64_t border) {
+  return kernels::Plane::of(plane.const_data_ptr<T>(), plane.size(0), plane.size(1),
+                            plane.stride(0), plane.stride(1), border);
+}
+
 DEEPLIGHT_INLINE kernels::Plane plane_of(const at::Tensor& planes, std::int64_t index,
                                          std::int64_t border) {
   const at::Tensor plane = planes.select(0, index);
+  // Satellite products come in unsigned 16 bit; the macro's "all types" are older than these.
+  const at::ScalarType type = plane.scalar_type();
+  if (type == at::kUInt16) return strided_plane<std::uint16_t>(plane, border);
+  if (type == at::kUInt32) return strided_plane<std::uint32_t>(plane, border);
+  if (type == at::kUInt64) return strided_plane<std::uint64_t>(plane, border);
   kernels::Plane result;
-  AT_DISPATCH_ALL_TYPES_AND3(
-      at::kHalf, at::kBFloat16, at::kBool, plane.scalar_type(), "deeplight metrics", [&] {
-        result = kernels::Plane::of(plane.const_data_ptr<scalar_t>(), plane.size(0), plane.size(1),
-                                    plane.stride(0), plane.stride(1), border);
-      });
+  AT_DISPATCH_ALL_TYPES_AND3(at::kHalf, at::kBFloat16, at::kBool, type, "deeplight metrics",
+                             [&] { result = strided_plane<scalar_t>(plane, border); });
   return result;
 }
 

@@ -104,6 +104,19 @@ def test_half_precision_is_widened(name):
     assert call(name, p, t).item() == call(name, p.double(), t.double()).item()
 
 
+@pytest.mark.parametrize("dtype", ["uint16", "uint32", "uint64", "int16", "int64", "bool"])
+@pytest.mark.parametrize("name", EVERY)
+def test_integers_of_every_kind_are_widened(name, dtype):
+    """Satellite products come as uint16, for which torch itself has little."""
+    kind = getattr(torch, dtype)
+    p, t = (x.clip(0, 255).long().to(kind) for x in pair())
+    mask = metrics.lit_mask(t, 5)
+    assert torch.equal(mask, t.double() > 5)
+    for more in ({}, {"mask": mask}):
+        got, want = call(name, p, t, **more), call(name, p.double(), t.double(), **more)
+        assert torch.equal(got.nan_to_num(-9), want.nan_to_num(-9))
+
+
 @pytest.mark.parametrize("name", EVERY)
 def test_what_a_mask_hides_is_never_seen(name):
     p, t = pair()
