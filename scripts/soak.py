@@ -9,6 +9,7 @@
     ./dev soak shards 100         # shards and their merging, killed at random moments
     ./dev soak race 100           # two processes that write one output
     ./dev soak disk 50            # predictions onto a disk that is too small; needs root
+    ./dev soak starved 200        # predictions with too little address space
     ./dev soak tsan 10            # ThreadSanitizer over the torch-free parts that have threads
     ./dev soak report             # the totals
 
@@ -60,10 +61,19 @@ PREDICTIONS = {
     "shards": soak_prediction.shards,
     "race": soak_prediction.race,
     "disk": soak_prediction.small_disk,
+    "starved": soak_prediction.starved,
 }
 #: Counts of which each must stay 0.
 BAD = ("silent", "untyped", "leftovers", "crashed", "different", "reports", "failed")
-BATCH = {"checkpoints": 20000, "resume": 10, "shards": 10, "race": 10, "disk": 10, "tsan": 1}
+BATCH = {
+    "checkpoints": 20000,
+    "resume": 10,
+    "shards": 10,
+    "race": 10,
+    "disk": 10,
+    "starved": 10,
+    "tsan": 1,
+}
 
 
 def main() -> int:

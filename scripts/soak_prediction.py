@@ -2,7 +2,8 @@
 
 The jobs are small (untrained weights, rasters of a few hundred pixels in many tiles), so that the
 moments fall everywhere: while tiles are computed, while the output is encoded, at the rename. Each
-runs in a process of its own, forked from this one, which computes nothing itself.
+runs in a process of its own, forked from this one, which computes nothing itself. Finished tiles go
+to the disk twenty times a second instead of once, so that such short runs have some to resume.
 """
 
 from __future__ import annotations
@@ -13,12 +14,14 @@ import hashlib
 import multiprocessing
 import os
 import random
+import resource
 import shutil
 import subprocess
 import tempfile
 import time
 import traceback
 from collections.abc import Callable
+from dataclasses import dataclass
 from multiprocessing.context import ForkProcess
 from pathlib import Path
 from typing import Any
@@ -27,36 +30,46 @@ import numpy as np
 
 SCALE = 4
 ROWS, COLUMNS = 120, 72
-TILE = 8
 SHARDS = 2
+#: Kills of one job at most; then it runs to its end.
+KILLS = 4
 
-#: Formats by the name of the output.
-OUTPUTS = {
-    "sr.tif": "gtiff",
-    "overviews.tif": "gtiff-overviews",
-    "cog.tif": "cog",
-    "sr.zarr": "zarr",
+#: Options by the name of the output.
+OUTPUTS: dict[str, dict[str, Any]] = {
+    "sr.tif": {"tile": 12, "format": "gtiff"},
+    "overviews.tif": {"tile": 12, "format": "gtiff-overviews"},
+    "cog.tif": {"tile": 12, "format": "cog"},
+    "sr.zarr": {"tile": 12, "format": "zarr"},
+    "two-bands.zarr": {"tile": 40, "uncertainty": True},
+    "parts.vrt": {"tile": 12},
 }
+# A process that is killed loses nothing that it handed to the system: no disk is needed.
+if os.access("/dev/shm", os.W_OK):
+    tempfile.tempdir = "/dev/shm"
+#: Tiles that the last process of ours found done already.
+taken_over = multiprocessing.get_context("fork").Value("q", 0)
 #: Exit codes of a process of ours.
 DONE, REFUSED, BROKEN = 0, 1, 3
-#: Attempts after which a job that never ends is given up.
-MANY = 100
 
 
 def resume(count: int, moments: random.Random) -> dict[str, int]:
     """Kills a prediction at random moments and resumes it until it is whole.
 
     Returns:
-        cycles, kills, ``encoding`` (kills while a temporary file lay there), and ``different``
-        (cycles with other bytes than an undisturbed run's, or with anything left beside them).
+        cycles, kills, ``encoding`` (kills while a temporary file lay there), ``resumed`` (cycles
+        whose last run took finished tiles, or the whole output, over), and ``different`` (cycles
+        with other bytes than an undisturbed run's, or with anything left beside them).
     """
-    counts = {"cycles": 0, "kills": 0, "encoding": 0, "different": 0, "crashed": 0}
-    for _ in range(count):
+    counts = {"cycles": 0, "kills": 0, "encoding": 0, "resumed": 0, "different": 0, "crashed": 0}
+    while counts["cycles"] < count and not counts["crashed"]:
         name = moments.choice([*OUTPUTS])
         with tempfile.TemporaryDirectory(prefix="deeplight-soak-") as folder:
-            out = Path(folder) / name
+            out, before = Path(folder) / name, counts["kills"]
             until_done(functools.partial(predict, out, resume=True), out, moments, counts)
-            judge(out, counts)
+            counts["different"] += not alone_and_whole(out)
+            if counts["kills"] > before:  # else it was faster than any kill
+                counts["cycles"] += 1
+                counts["resumed"] += taken_over.value > 0
     return counts
 
 
@@ -79,7 +92,8 @@ def shards(count: int, moments: random.Random) -> dict[str, int]:
                 until_done(functools.partial(shard, file, index), out, moments, counts)
             until_done(functools.partial(merge, file), out, moments, counts)
             file.unlink()
-            judge(out, counts)
+            counts["cycles"] += 1
+            counts["different"] += not alone_and_whole(out)
     return counts
 
 
@@ -95,7 +109,7 @@ def race(count: int, moments: random.Random) -> dict[str, int]:
         with tempfile.TemporaryDirectory(prefix="deeplight-soak-") as folder:
             out = Path(folder) / name
             both = [start(functools.partial(predict, out))]
-            time.sleep(moments.uniform(0, reference(name)[1] * 1.1))
+            time.sleep(moments.uniform(0, reference(name).seconds * 1.1))
             both.append(start(functools.partial(predict, out, resume=moments.random() < 0.5)))
             codes = [finish(process) for process in both]
             counts["races"] += 1
@@ -138,20 +152,44 @@ def small_disk(count: int, moments: random.Random) -> dict[str, int]:
     return counts
 
 
+def starved(count: int, moments: random.Random) -> dict[str, int]:
+    """Predicts with 0 to 60 MiB of address space left; then there is enough.
+
+    Returns:
+        runs, ``refused`` (ended in an error of ours), ``different``.
+    """
+    counts = {"runs": 0, "refused": 0, "different": 0, "crashed": 0}
+    for _ in range(count):
+        name = moments.choice([*OUTPUTS])
+        room = int(2**20 * 60 * moments.random())
+        with tempfile.TemporaryDirectory(prefix="deeplight-soak-") as folder:
+            out = Path(folder) / name
+            code = finish(start(functools.partial(predict_within, room, out)))
+            if code != DONE:
+                counts["different"] += out.exists()
+                counts["crashed"] += code != REFUSED
+                code = finish(start(functools.partial(predict_plainly, out)))
+                counts["refused"] += 1
+            counts["runs"] += 1
+            counts["crashed"] += code != DONE
+            counts["different"] += not alone_and_whole(out, predict_plainly)
+    return counts
+
+
 def until_done(
     work: Callable[[], None], out: Path, moments: random.Random, counts: dict[str, int]
 ) -> None:
-    """Runs `work` again and again, killed at a random moment, until it comes to its end."""
-    length = reference(out.name)[1]
-    for _ in range(MANY):
+    """Runs `work`, killed at random moments, and then to its end."""
+    whole = reference(out.name)
+    for _ in range(moments.randint(1, KILLS)):
         process = start(work)
         if moments.random() < 0.5:
             # Short ones often: the machine may be faster now than it was for the reference.
-            process.join(0.01 * (110 * length) ** moments.random())
+            process.join(0.01 * (90 * whole.seconds) ** moments.random())
         else:
             while process.is_alive() and not temporaries(out):
                 time.sleep(0.001)
-            process.join(moments.uniform(0.0, 0.05))
+            process.join(moments.uniform(0.0, 0.9 * whole.encoding))
         if process.is_alive():
             counts["encoding"] += bool(temporaries(out))
             process.kill()
@@ -161,20 +199,14 @@ def until_done(
             return
         counts["kills"] += 1
         # Whatever has the name now is whole.
-        counts["different"] += out.exists() and digest(out) != reference(out.name)[0]
-    counts["crashed"] += 1
+        counts["different"] += out.exists() and digest(out) != whole.digest
+    counts["crashed"] += finish(start(work)) != DONE
 
 
-def judge(out: Path, counts: dict[str, int]) -> None:
-    """Counts a cycle that is over."""
-    counts["cycles"] += 1
-    counts["different"] += not alone_and_whole(out)
-
-
-def alone_and_whole(out: Path) -> bool:
+def alone_and_whole(out: Path, way: Callable[[Path], None] | None = None) -> bool:
     """Whether the output has its bytes and nothing lies beside it."""
-    beside = [path for path in out.parent.iterdir() if path != out]
-    return out.exists() and not beside and digest(out) == reference(out.name)[0]
+    beside = [path for path in out.parent.iterdir() if path not in (out, parts(out))]
+    return out.exists() and not beside and digest(out) == reference(out.name, way).digest
 
 
 def temporaries(out: Path) -> list[Path]:
@@ -184,6 +216,7 @@ def temporaries(out: Path) -> list[Path]:
 
 def start(work: Callable[[], None]) -> ForkProcess:
     """`work` in a process of its own; errors of ours end it with ``REFUSED``."""
+    os.environ["DEEPLIGHT_COMMIT_SECONDS"] = "0.05"
     predictor()  # loaded here once, not in each of the processes
     process = multiprocessing.get_context("fork").Process(target=_run, args=(work,))
     process.start()
@@ -218,16 +251,26 @@ def last_words() -> str:
 def predict(out: Path, resume: bool = False) -> None:
     """One prediction of one thread: only so many threads give the same bits as the same."""
     low, guides = inputs()
-    predictor().predict(
-        low,
-        guides,
-        out,
-        tile=TILE,
-        format=OUTPUTS[out.name],
-        threads=1,
-        resume=resume,
-        progress=False,
+    report = predictor().predict(
+        low, guides, out, **OUTPUTS[out.name], threads=1, resume=resume, progress=False
     )
+    taken_over.value = report.rasters[0].resumed
+
+
+def predict_plainly(out: Path) -> None:
+    """The same without oneDNN, which crashes where the code that it writes finds no room."""
+    import torch
+
+    torch.backends.mkldnn.set_flags(False)
+    predict(out, resume=True)
+
+
+def predict_within(room: int, out: Path) -> None:
+    """The same with so many bytes of address space left."""
+    pages = int(Path("/proc/self/statm").read_text().split()[0])
+    bound = pages * resource.getpagesize() + room
+    resource.setrlimit(resource.RLIMIT_AS, (bound, bound))
+    predict_plainly(out)
 
 
 def plan(file: Path, out: Path) -> None:
@@ -235,10 +278,7 @@ def plan(file: Path, out: Path) -> None:
     from deeplight.plan import make_plan
 
     low, guides = inputs()
-    made = make_plan(
-        scene() / "soak.safetensors", low, guides, out, tile=TILE, format=OUTPUTS[out.name]
-    )
-    made.save(file)
+    make_plan(scene() / "soak.safetensors", low, guides, out, **OUTPUTS[out.name]).save(file)
 
 
 def shard(file: Path, index: int) -> None:
@@ -300,23 +340,42 @@ def predictor() -> Any:
     return deeplight.load(scene() / "soak.safetensors")
 
 
+@dataclass(frozen=True)
+class Undisturbed:
+    """A run that nothing disturbed: what it wrote, its seconds, those of its encoding alone."""
+
+    digest: str
+    seconds: float
+    encoding: float
+
+
 @functools.cache
-def reference(name: str) -> tuple[str, float]:
-    """Digest of an undisturbed run's output of that name, and its seconds."""
-    whole = scene() / "whole"
-    whole.mkdir(exist_ok=True)
+def reference(name: str, way: Callable[[Path], None] | None = None) -> Undisturbed:
+    """An undisturbed run's output of that name, by `predict` or another way to call it."""
+    whole = Path(tempfile.mkdtemp(dir=scene()))
+    process = start(functools.partial(way or predict, whole / name))
     started = time.monotonic()
-    if finish(start(functools.partial(predict, whole / name))) != DONE:
+    while process.is_alive() and not temporaries(whole / name):
+        time.sleep(0.001)
+    encoding = time.monotonic()
+    if finish(process) != DONE:
         raise SystemExit(f"the undisturbed run failed: {last_words()}")
-    return digest(whole / name), time.monotonic() - started
+    ended = time.monotonic()
+    return Undisturbed(digest(whole / name), ended - started, max(ended - encoding, 0.02))
+
+
+def parts(path: Path) -> Path:
+    """Where a mosaic has its parts."""
+    return path.with_name(path.name + ".parts")
 
 
 def digest(path: Path) -> str:
-    """SHA-256 of a file, or of all files of a folder with their names."""
-    files = sorted(path.rglob("*")) if path.is_dir() else [path]
+    """SHA-256 of a file, of all files of a folder, or of a mosaic's, with their names."""
+    folder = parts(path) if path.suffix == ".vrt" else path
+    files = sorted(folder.rglob("*")) if folder.is_dir() else []
     whole = hashlib.sha256()
-    for file in files:
+    for file in [path, *files]:
         if file.is_file():
-            whole.update(f"{file.relative_to(path)} {file.stat().st_size}\n".encode())
+            whole.update(f"{file.relative_to(path.parent)} {file.stat().st_size}\n".encode())
             whole.update(file.read_bytes())
     return whole.hexdigest()
