@@ -50,7 +50,7 @@ inline constexpr int panel_packs = simd::registers<Arch> >= 32 ? 4 : 2;
 
 /// Six values to six: rows of the transposed B.
 template <class Pack>
-DEEPLIGHT_ALWAYS_INLINE void input_line(const Pack* d, int step, Pack* v) {
+DEEPLIGHT_ALWAYS_INLINE void input_line(const Pack* d, std::int64_t step, Pack* v) {
   const Pack minus = Pack::all(-a2 - b2), product = Pack::all(a2 * b2);
   const Pack from_a = fma(Pack::all(-b2), d[2 * step], d[4 * step]);
   const Pack odd_a = fma(Pack::all(-b2), d[step], d[3 * step]);
@@ -66,7 +66,7 @@ DEEPLIGHT_ALWAYS_INLINE void input_line(const Pack* d, int step, Pack* v) {
 
 /// Six values to four: rows of the transposed A.
 template <class Pack>
-DEEPLIGHT_ALWAYS_INLINE void output_line(const Pack* m, int step, Pack* y) {
+DEEPLIGHT_ALWAYS_INLINE void output_line(const Pack* m, std::int64_t step, Pack* y) {
   const Pack sum_a = m[step] + m[2 * step], odd_a = m[step] - m[2 * step];
   const Pack sum_b = m[3 * step] + m[4 * step], odd_b = m[3 * step] - m[4 * step];
   y[0] = m[0] + (sum_a + sum_b);
@@ -77,7 +77,7 @@ DEEPLIGHT_ALWAYS_INLINE void output_line(const Pack* m, int step, Pack* y) {
 
 /// Three taps to six: rows of G.
 template <class Pack>
-DEEPLIGHT_ALWAYS_INLINE void weight_line(const Pack* g, int step, Pack* u) {
+DEEPLIGHT_ALWAYS_INLINE void weight_line(const Pack* g, std::int64_t step, Pack* u) {
   constexpr float of_a = 1 / (2 * a2 * (a2 - b2)), of_b = 1 / (2 * b2 * (b2 - a2));
   const Pack even_a = fma(Pack::all(a2), g[2 * step], g[0]);
   const Pack even_b = fma(Pack::all(b2), g[2 * step], g[0]);
@@ -113,16 +113,18 @@ void transform_weight(const WinogradGeometry& g, const float* weight, float* tra
       for (std::int64_t c = 0; c < g.in; ++c) {
         float taps[9][Pack::width];
         for (std::int64_t lane = 0; lane < Pack::width; ++lane)
-          for (int t = 0; t < 9; ++t) taps[t][lane] = weight[((first + lane) * g.in + c) * 9 + t];
+          for (std::int64_t t = 0; t < 9; ++t)
+            taps[t][lane] = weight[((first + lane) * g.in + c) * 9 + t];
         Pack tap[9], half[18], u[6];
-        for (int t = 0; t < 9; ++t) tap[t] = Pack::load(taps[t]);
-        for (int column = 0; column < 3; ++column) {
+        for (std::int64_t t = 0; t < 9; ++t) tap[t] = Pack::load(taps[t]);
+        for (std::int64_t column = 0; column < 3; ++column) {
           weight_line(tap + column, 3, u);
-          for (int i = 0; i < 6; ++i) half[3 * i + column] = u[i];
+          for (std::int64_t i = 0; i < 6; ++i) half[3 * i + column] = u[i];
         }
-        for (int i = 0; i < 6; ++i) {
+        for (std::int64_t i = 0; i < 6; ++i) {
           weight_line(half + 3 * i, 1, u);
-          for (int j = 0; j < 6; ++j) u[j].store(target + ((6 * i + j) * g.in + c) * outputs);
+          for (std::int64_t j = 0; j < 6; ++j)
+            u[j].store(target + ((6 * i + j) * g.in + c) * outputs);
         }
       }
     }
@@ -156,20 +158,20 @@ void transform_input(const WinogradGeometry& g, const float* image, const float*
   for (std::int64_t c = 0; c < g.in; c += Pack::width) {
     Pack half[36];
 #pragma GCC unroll 6
-    for (int column = 0; column < 6; ++column) {
+    for (std::int64_t column = 0; column < 6; ++column) {
       Pack d[6], t[6];
 #pragma GCC unroll 6
-      for (int i = 0; i < 6; ++i) d[i] = Pack::load(pixels[6 * i + column] + c);
+      for (std::int64_t i = 0; i < 6; ++i) d[i] = Pack::load(pixels[6 * i + column] + c);
       input_line(d, 1, t);
 #pragma GCC unroll 6
-      for (int i = 0; i < 6; ++i) half[6 * i + column] = t[i];
+      for (std::int64_t i = 0; i < 6; ++i) half[6 * i + column] = t[i];
     }
 #pragma GCC unroll 6
-    for (int i = 0; i < 6; ++i) {
+    for (std::int64_t i = 0; i < 6; ++i) {
       Pack t[6];
       input_line(half + 6 * i, 1, t);
 #pragma GCC unroll 6
-      for (int j = 0; j < 6; ++j) t[j].store(v + (6 * i + j) * pitch + c);
+      for (std::int64_t j = 0; j < 6; ++j) t[j].store(v + (6 * i + j) * pitch + c);
     }
   }
 }
@@ -182,31 +184,32 @@ DEEPLIGHT_ALWAYS_INLINE void product(const float* DEEPLIGHT_RESTRICT v,
   using Pack = simd::Pack<float, Arch>;
   Pack sum[group][packs];
 #pragma GCC unroll 6
-  for (int i = 0; i < group; ++i)
+  for (std::int64_t i = 0; i < group; ++i)
 #pragma GCC unroll 4
-    for (int j = 0; j < packs; ++j) sum[i][j] = Pack::zero();
+    for (std::int64_t j = 0; j < packs; ++j) sum[i][j] = Pack::zero();
   for (std::int64_t k = 0; k < depth; ++k) {
     Pack right[packs];
 #pragma GCC unroll 4
-    for (int j = 0; j < packs; ++j) right[j] = Pack::load(u + (k * packs + j) * Pack::width);
+    for (std::int64_t j = 0; j < packs; ++j)
+      right[j] = Pack::load(u + (k * packs + j) * Pack::width);
 #pragma GCC unroll 6
-    for (int i = 0; i < group; ++i) {
+    for (std::int64_t i = 0; i < group; ++i) {
       const Pack left = Pack::all(v[i * depth + k]);
 #pragma GCC unroll 4
-      for (int j = 0; j < packs; ++j) sum[i][j] = fma(left, right[j], sum[i][j]);
+      for (std::int64_t j = 0; j < packs; ++j) sum[i][j] = fma(left, right[j], sum[i][j]);
     }
   }
 #pragma GCC unroll 6
-  for (int i = 0; i < group; ++i)
+  for (std::int64_t i = 0; i < group; ++i)
 #pragma GCC unroll 4
-    for (int j = 0; j < packs; ++j) sum[i][j].store(m + (i * packs + j) * Pack::width);
+    for (std::int64_t j = 0; j < packs; ++j) sum[i][j].store(m + (i * packs + j) * Pack::width);
 }
 
 /// All 36 products of a block of `rows` tiles with one panel: m [36][rows][packs].
 template <class Arch, int packs>
 void products(std::int64_t depth, std::int64_t rows, const float* v, const float* u, float* m) {
   constexpr std::int64_t outputs = packs * simd::Pack<float, Arch>::width;
-  for (int n = 0; n < 36; ++n)
+  for (std::int64_t n = 0; n < 36; ++n)
     for (std::int64_t row = 0; row < rows; row += group)
       product<Arch, packs>(v + (n * rows + row) * depth, u + n * depth * outputs,
                            m + (n * rows + row) * outputs, depth);
@@ -225,21 +228,21 @@ void transform_output(const WinogradGeometry& g, const float* m, std::int64_t pi
   for (std::int64_t o = 0; o < outputs; o += Pack::width) {
     Pack half[24];
 #pragma GCC unroll 6
-    for (int column = 0; column < 6; ++column) {
+    for (std::int64_t column = 0; column < 6; ++column) {
       Pack in[6], y[4];
 #pragma GCC unroll 6
-      for (int i = 0; i < 6; ++i) in[i] = Pack::load(m + (6 * i + column) * pitch + o);
+      for (std::int64_t i = 0; i < 6; ++i) in[i] = Pack::load(m + (6 * i + column) * pitch + o);
       output_line(in, 1, y);
 #pragma GCC unroll 4
-      for (int i = 0; i < 4; ++i) half[6 * i + column] = y[i];
+      for (std::int64_t i = 0; i < 4; ++i) half[6 * i + column] = y[i];
     }
     const Pack shift = Pack::load(bias + o);
 #pragma GCC unroll 4
-    for (int i = 0; i < 4; ++i) {
+    for (std::int64_t i = 0; i < 4; ++i) {
       Pack y[4];
       output_line(half + 6 * i, 1, y);
 #pragma GCC unroll 4
-      for (int j = 0; j < 4; ++j) {
+      for (std::int64_t j = 0; j < 4; ++j) {
         const Pack sum = y[j] + shift;
         y[j] = fma(min(sum, zero), change, sum);  // what is no number stays so
         if (i < rows && j < columns) y[j].store(target + (i * g.width + j) * g.out + o);
