@@ -116,15 +116,20 @@ static __global__ void __launch_bounds__(fused_threads)
           __syncthreads();
         }
         const int held = (int(used) + step - 1) / step * step;
+        std::int64_t at[4];
+        Sum share[4];
+        DEEPLIGHT_UNROLL
+        for (int corner = 0; corner < 4; ++corner) {
+          at[corner] = begin + p < positions ? memory.index[corner][p] : -1;
+          share[corner] = memory.weight[corner][p];
+        }
         for (int k = first_row; k < held; k += rows_at_once) {
           Sum value = 0;
-          if (k < used && begin + p < positions) {
+          if (k < used) {
             const T* from = pixels + (c + k) * plane;
             DEEPLIGHT_UNROLL
-            for (int corner = 0; corner < 4; ++corner) {
-              const std::int64_t at = memory.index[corner][p];
-              if (at >= 0) value += memory.weight[corner][p] * Sum(from[at]);
-            }
+            for (int corner = 0; corner < 4; ++corner)
+              if (at[corner] >= 0) value += share[corner] * Sum(from[at[corner]]);
           }
           columns[k * Memory::column_row + p] = T(value);
         }
