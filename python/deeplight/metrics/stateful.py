@@ -184,8 +184,8 @@ class _Score(Metric):
         accumulator.update(*images, mask=mask, **chosen)
         setattr(self, self._state, _read(accumulator).to(state.device))
 
-    def compute(self) -> torch.Tensor:
-        """The score over everything, float64; NaN when nothing was valid."""
+    def compute(self) -> Any:
+        """The score over everything, a float64 tensor; NaN when nothing was valid."""
         state = getattr(self, self._state)
         if self._reduction == "none":
             parts = state if isinstance(state, list) else [state]
