@@ -86,7 +86,7 @@ at::Tensor sum_weight_gradient(const kernels::ProjectionTable<T>& table,
   const at::Tensor parts =
       at::empty({pair.parts, pair.kernel_h, pair.small_channels, width}, options);
   table.weight_gradient(pair, parts.mutable_data_ptr<T>(), torch_parallel());
-  at::Tensor total = parts[0];
+  const at::Tensor total = parts[0];
   for (std::int64_t part = 1; part < pair.parts; ++part) total.add_(parts[part]);
   return total.narrow(2, 0, pair.kernel_w * pair.large_channels)
       .reshape({pair.kernel_h, pair.small_channels, pair.kernel_w, pair.large_channels})
@@ -134,9 +134,9 @@ struct ProjectionWanted {
 template <class T>
 at::Tensor sum_rows(const at::Tensor& rows, std::int64_t image_rows, std::int64_t row_phases) {
   const std::int64_t size = rows.size(1) * rows.size(2);
-  at::Tensor total = at::zeros({row_phases * rows.size(1), rows.size(2)}, at::kDouble);
+  const at::Tensor total = at::zeros({row_phases * rows.size(1), rows.size(2)}, at::kDouble);
   const T* from = rows.const_data_ptr<T>();
-  double* to = total.mutable_data_ptr<double>();
+  auto* to = total.mutable_data_ptr<double>();
   for (std::int64_t row = 0; row < rows.size(0); ++row, from += size) {
     double* own = to + row % image_rows % row_phases * size;
     for (std::int64_t i = 0; i < size; ++i) own[i] += static_cast<double>(from[i]);
@@ -203,10 +203,10 @@ ProjectionGradients projection_backward_cpu_as(const kernels::ProjectionTables& 
         padded.memory.narrow(0, 0, grad.size(0) * padded.rows * padded.columns * channels)
             .view({grad.size(0), padded.rows, padded.columns, channels})
             .permute({0, 3, 1, 2});
-    ProjectionSizes turned{sizes.stride,
-                           transposed ? Pair{0, 0} : sizes.padding,
-                           !transposed,
-                           {input.size(2), input.size(3)}};
+    const ProjectionSizes turned{sizes.stride,
+                                 transposed ? Pair{0, 0} : sizes.padding,
+                                 !transposed,
+                                 {input.size(2), input.size(3)}};
     by_input = std::get<0>(projection_conv2d_cpu(tables, image, weight, {}, turned, {}, {}, 1.0,
                                                  false, input.suggest_memory_format()));
   }

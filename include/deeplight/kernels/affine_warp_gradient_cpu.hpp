@@ -154,8 +154,8 @@ void add_matrix_sums(const WarpGeometry& g, const WarpPositions<T, Offset>& at,
   for (std::int64_t i = 0; i < at.count; i += lanes) {
     for (std::int64_t lane = 0; lane < lanes; ++lane) {
       const double right = start + static_cast<double>(static_cast<int>(i + lane));
-      const double x = static_cast<double>(slopes.x[i + lane]);
-      const double y = static_cast<double>(slopes.y[i + lane]);
+      const auto x = static_cast<double>(slopes.x[i + lane]);
+      const auto y = static_cast<double>(slopes.y[i + lane]);
       parts[0][lane] += x * right;
       parts[1][lane] += x;
       parts[2][lane] += y * right;

@@ -215,7 +215,7 @@ void transposed_forward(const ProjectionGeometry& g, const ImageView<const T>& i
   const std::int64_t packed_rows = band - 1 + g.rows.reach() - low;
   const std::int64_t packed_row = padded_width * g.in_channels;
   parallel(0, g.batch * bands, [&](std::int64_t begin, std::int64_t end) {
-    Scratch<T> packed(packed_rows * packed_row);
+    const Scratch<T> packed(packed_rows * packed_row);
     Sums<T, Arch> sums(g, epilogue, out, block * g.columns.stride);
     for (std::int64_t item = begin; item < end; ++item) {
       const std::int64_t sample = item / bands, first = item % bands * band, top = first + low;
@@ -248,7 +248,7 @@ void strided_forward(const ProjectionGeometry& g, const ImageView<const T>& imag
   const std::int64_t width = projection_width<T, Arch>(g), stride = g.columns.stride;
   const std::int64_t packed_width = (block - 1) * stride + g.columns.kernel;
   parallel(0, g.batch * bands, [&](std::int64_t begin, std::int64_t end) {
-    Scratch<T> packed(packed_width * g.in_channels);
+    const Scratch<T> packed(packed_width * g.in_channels);
     Sums<T, Arch> sums(g, epilogue, out, band * block);
     GemmBlock<T> product;
     product.columns = g.out_channels;

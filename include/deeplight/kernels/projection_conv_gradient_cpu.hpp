@@ -113,7 +113,7 @@ template <class T>
 void projection_tail_gradient(const ProjectionTailGradient<T>& t, const ParallelFor& parallel) {
   constexpr std::int64_t block = 64;
   parallel(0, t.batch * t.out_rows, [&](std::int64_t begin, std::int64_t end) {
-    Scratch<T> scratch((block + 1) * t.channels);
+    const Scratch<T> scratch((block + 1) * t.channels);
     for (std::int64_t item = begin; item < end; ++item) {
       T* to = t.out + item * t.out_columns * t.channels;
       const std::int64_t y = item % t.out_rows - t.top;
