@@ -102,8 +102,8 @@ DEEPLIGHT_INLINE at::Tensor ms_ssim(const at::Tensor& prediction, const at::Tens
     const at::Tensor valid = detail::expand_mask("ms_ssim", "mask", *options.mask, prediction);
     scale.mask = valid;
     // NaN behind the mask must not reach a gradient.
-    x = x.masked_fill(valid.logical_not(), 0);
-    y = y.masked_fill(valid.logical_not(), 0);
+    x = x.to(at::kDouble).masked_fill(valid.logical_not(), 0.0);
+    y = y.to(at::kDouble).masked_fill(valid.logical_not(), 0.0);
   }
   if (options.where) {
     scale.where = detail::expand_mask("ms_ssim", "where", *options.where, prediction);
