@@ -142,7 +142,9 @@ def make_plan(
     plan = Plan(
         weights=names,
         low_resolution=[_absolute(path) for path in inputs],
-        outputs=[_absolute(path) for path in predictor.outputs(inputs, out)],
+        outputs=[
+            _absolute(path) for path in predictor.outputs(inputs, out, options.get("format", ""))
+        ],
         guides={name: _absolute(path) for name, path in (guides or {}).items()},
         options={key: _absolute_option(key, value) for key, value in options.items()},
     )

@@ -156,7 +156,7 @@ class Predictor:
             guides: a path by guide name: those of :attr:`guides`, of which :attr:`unused_guides`
                 may be left out.
             out: a path for each low-resolution raster, or a folder, where a result is named
-                ``<name of its input>_x<scale>.tif``.
+                ``<name of its input>_x<scale>.tif`` (``.vrt``, ``.zarr`` as `format` says).
             qa: ``FILE:BITS``, such as ``"qa.tif:0,1,4-7"``: a raster on the low resolution's grid
                 and the bits of it, from 0, the lowest, that make a pixel invalid; so does its
                 nodata. ``FILE@BAND:BITS`` names another band than the first, counted from 0. One
@@ -204,7 +204,7 @@ class Predictor:
             >>> sr.predict("ntl.tif", {"dem": "dem.tif"}, "sr.tif")  # doctest: +SKIP
         """
         inputs = as_paths(low_resolution)
-        outputs = self.outputs(inputs, out)
+        outputs = self.outputs(inputs, out, format)
         with progress_of(progress) as report_progress:
             report = _native.predict(
                 self.network.native,
@@ -235,9 +235,12 @@ class Predictor:
         return prediction_of(report)
 
     def outputs(
-        self, inputs: Sequence[Path], out: PathLike | Sequence[PathLike] | None
+        self,
+        inputs: Sequence[Path],
+        out: PathLike | Sequence[PathLike] | None,
+        format: str = "",
     ) -> list[Path]:
-        """A path for each input: `out`, or names in the folder `out`.
+        """A path for each input: `out`, or names in the folder `out` that suit the format.
 
         Raises:
             ValueError: `out` is missing or of another length.
@@ -246,7 +249,8 @@ class Predictor:
             raise ValueError("out is missing: a path for each low-resolution raster, or a folder")
         outputs = as_paths(out)
         if len(outputs) == 1 and outputs[0].is_dir() and outputs[0].suffix != ".zarr":
-            return [outputs[0] / f"{path.stem}_x{self.scale}.tif" for path in inputs]
+            suffix = f".{format}" if format in ("vrt", "zarr") else ".tif"
+            return [outputs[0] / f"{path.stem}_x{self.scale}{suffix}" for path in inputs]
         if len(outputs) != len(inputs):
             raise ValueError(
                 f"{len(outputs)} output{'' if len(outputs) == 1 else 's'} for {len(inputs)} "

@@ -10,6 +10,7 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -20,7 +21,7 @@ pytestmark = pytest.mark.skipif(not deeplight._native.has_raster, reason="built 
 
 rasterio = pytest.importorskip("rasterio")
 
-from test_predictor import GUIDES, guides_of, options_of, scene  # noqa: E402, F401
+from test_predictor import GUIDES, SCALE, guides_of, options_of, read, scene  # noqa: E402, F401
 
 OPTIONS = {"tile": 40, "consistency": "multiplicative"}
 
@@ -221,6 +222,36 @@ def test_command_line(scene, tmp_path, undisturbed):  # noqa: F811
     assert "--shard must be I/N" in wrong.communicate()[1] and wrong.returncode == 2
 
 
+def test_months_into_a_folder_in_the_format_of_the_plan(scene, tmp_path):  # noqa: F811
+    """Each shard computes its share of both months; the mosaics hold what one run writes."""
+    inputs = [scene / "ntl.tif", scene / "feb.tif"]
+    weights = scene / "tiny.safetensors"
+    plan = plans.make_plan(
+        weights, inputs, guides_of(scene), tmp_path, format="vrt", tile=40, scratch=tmp_path
+    )
+    names = [Path(output).name for output in plan.outputs]
+    assert names == [f"ntl_x{SCALE}.vrt", f"feb_x{SCALE}.vrt"]
+    predictor = plan.load_weights()
+    seen = []
+    for index in range(2):
+        plans.run_shard(
+            plan, index, 2, predictor=predictor, progress=lambda *counts: seen.append(counts)
+        )
+    assert {total for _, total in seen} == {4, 6} and (4, 4) in seen and (6, 6) in seen
+    plans.merge(plan)
+    whole = tmp_path / "whole"
+    whole.mkdir()
+    predictor.predict(inputs, guides_of(scene), whole, tile=40, progress=False)
+    for name, source in zip(names, inputs, strict=True):
+        expected = read(whole / f"{source.stem}_x{SCALE}.tif")
+        assert np.array_equal(read(tmp_path / name), expected, equal_nan=True)
+        with rasterio.open(tmp_path / name) as mosaic:
+            assert mosaic.tags()["DEEPLIGHT_INPUT"] == source.name
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(
+        [*names, *(f"{name}.parts" for name in names), "whole"]
+    )
+
+
 KILLED_WHILE_ENCODING = """
 import os, signal, sys
 from pathlib import Path
@@ -234,30 +265,29 @@ def kill(done, total):
 
 guides = {name: folder / f"{name}.tif" for name in ("dmo", "dem")}
 sr = deeplight.load(folder / "tiny.safetensors")
-sr.predict(folder / "ntl.tif", guides, out, tile=40, consistency="multiplicative", progress=kill)
+options = {"tile": 40, "consistency": "multiplicative", "uncertainty": sys.argv[3] == "True"}
+sr.predict(folder / "ntl.tif", guides, out, **options, progress=kill)
 """
 
 
-@pytest.mark.parametrize("name", ["sr.tif", "sr.zarr"])
-def test_killed_while_encoding(scene, tmp_path, name):  # noqa: F811
+@pytest.mark.parametrize(
+    ("name", "uncertainty"), [("sr.tif", False), ("sr.zarr", False), ("sr.zarr", True)]
+)
+def test_killed_while_encoding(scene, tmp_path, name, uncertainty):  # noqa: F811
     """What the killed run was writing goes when it is resumed, and the bytes are the same."""
     out, whole = tmp_path / name, tmp_path / "whole" / name
     whole.parent.mkdir()
-    script = [sys.executable, "-c", KILLED_WHILE_ENCODING, str(scene), str(out)]
+    script = [sys.executable, "-c", KILLED_WHILE_ENCODING, *map(str, (scene, out, uncertainty))]
     process = subprocess.run(script, env={**os.environ, "OMP_NUM_THREADS": "1"}, check=False)
     assert process.returncode == -signal.SIGKILL
     assert not out.exists()
     assert [*tmp_path.glob(".*.part.tif")]
     sr = deeplight.load(scene / "tiny.safetensors")
-    threads = {"threads": 1, "progress": False}
-    sr.predict(scene / "ntl.tif", guides_of(scene), whole, **OPTIONS, **threads)
-    report = sr.predict(
-        scene / "ntl.tif", guides_of(scene), out, resume=True, **OPTIONS, **threads
-    ).rasters[0]
+    options = {**OPTIONS, "uncertainty": uncertainty, "threads": 1, "progress": False}
+    sr.predict(scene / "ntl.tif", guides_of(scene), whole, **options)
+    report = sr.predict(scene / "ntl.tif", guides_of(scene), out, resume=True, **options).rasters[0]
     assert sorted(entry.name for entry in tmp_path.iterdir()) == [name, "whole"]
-    again = sr.predict(
-        scene / "ntl.tif", guides_of(scene), out, resume=True, **OPTIONS, **threads
-    ).rasters[0]
+    again = sr.predict(scene / "ntl.tif", guides_of(scene), out, resume=True, **options).rasters[0]
     assert again.resumed == 5 and again.light_ratio == report.light_ratio
     assert files_of(out) == files_of(whole)
 

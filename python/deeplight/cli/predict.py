@@ -86,7 +86,7 @@ def predict(
 
     predictor = load(path, average=others)
     options.check_guides(guides, predictor.guides, predictor.unused_guides)
-    outputs = predictor.outputs(low_resolution, output)
+    outputs = predictor.outputs(low_resolution, output, format)
     with options.says_how_to_resume(outputs, scratch):
         result = predictor.predict(
             low_resolution,
