@@ -6,4 +6,5 @@
 #include "deeplight/infer/raster_scores_inl.hpp"
 #include "deeplight/infer/score_rasters_inl.hpp"
 #include "deeplight/infer/self_ensemble_inl.hpp"
+#include "deeplight/infer/tensor_pool_inl.hpp"
 #include "deeplight/infer/tile_store_inl.hpp"

@@ -69,10 +69,10 @@ class Preprocessor {
 
   std::int64_t scale() const { return scale_; }
   const Preprocessing& preprocessing() const { return preprocessing_; }
-
- private:
+  /// What the card says of a guide. @throws InvalidArgument  it names no such guide
   const GuideDescription& description(const std::string& name) const;
 
+ private:
   Preprocessing preprocessing_;
   std::int64_t scale_;
 };

@@ -12,6 +12,7 @@
 #include "deeplight/core/errors.hpp"
 #include "deeplight/core/nearest_name.hpp"
 #include "deeplight/data/preprocessor.hpp"
+#include "deeplight/data/standardise.hpp"
 #include "deeplight/functional/torch_parallel.hpp"
 
 namespace deeplight {
@@ -65,9 +66,7 @@ inline bool is_plain(const at::Tensor& values, const at::Tensor& valid) {
   return plain(values) && values.scalar_type() == at::kFloat && !values.requires_grad() && mask;
 }
 
-/// (value / scale - mean) / std where it is usable, else 0; computed in float64, each value once: a
-/// tile's guides fill hundreds of megabytes, and a pass over them for each operation would cost
-/// more than reading them.
+/// A guide of linear values, in parallel.
 inline at::Tensor standardised(const at::Tensor& values, const at::Tensor& valid,
                                const GuideDescription& guide) {
   at::Tensor result = at::empty_like(values);
@@ -78,18 +77,10 @@ inline at::Tensor standardised(const at::Tensor& values, const at::Tensor& valid
   float* to = result.mutable_data_ptr<float>();
   constexpr std::int64_t grain = std::int64_t{1} << 15;
   for (std::int64_t plane = 0; plane < values.size(0) * bands; ++plane) {
-    const auto band = static_cast<std::size_t>(plane % bands);
-    const double mean = guide.mean.empty() ? 0.0 : guide.mean[band];
-    const double std = guide.std.empty() ? 1.0 : guide.std[band];
-    const double scale = guide.transform_scale;
     functional::torch_parallel_for(
-        plane * pixels, (plane + 1) * pixels, grain, [=](std::int64_t first, std::int64_t last) {
-          for (std::int64_t index = first; index < last; ++index) {
-            const bool usable = std::isfinite(from[index]) && (mask == nullptr || mask[index] != 0);
-            const double value = usable ? from[index] : 0.0;
-            const double x = (value / scale - mean) / std;
-            to[index] = usable ? static_cast<float>(x) : 0.0F;
-          }
+        plane * pixels, (plane + 1) * pixels, grain, [&](std::int64_t first, std::int64_t last) {
+          standardise(from + first, mask == nullptr ? nullptr : mask + first, last - first, guide,
+                      static_cast<std::size_t>(plane % bands), to + first);
         });
   }
   return result;

@@ -2,6 +2,8 @@
 // bytes depend on the values alone.
 #pragma once
 
+#include <ATen/Parallel.h>
+
 #include <algorithm>
 #include <cmath>
 #include <functional>
@@ -71,6 +73,7 @@ inline RasterWriterOptions output_options(const Card& card, const PredictRequest
   options.compression = request.compression;
   options.nodata = job.nodata;
   options.overwrite = request.overwrite;
+  options.threads = at::get_num_threads();
   if (!band.name.empty()) options.band_names = {band.name};
   if (request.uncertainty) {
     if (options.band_names.empty()) options.band_names = {"prediction"};

@@ -11,6 +11,7 @@
 #include <malloc.h>
 #endif
 
+#include "deeplight/infer/tensor_pool.hpp"
 #include "deeplight/models/network.hpp"
 
 namespace deeplight::detail {
@@ -49,6 +50,20 @@ class ThreadScope {
   int was_;
 };
 
+#if defined(__linux__)
+extern "C" void omp_set_num_threads(int threads) __attribute__((weak));
+#endif
+
+/// From here on PyTorch's loops in this thread run on it alone. A second team of OpenMP's threads
+/// would share the cores with the network's own: more threads than cores, and all of them sleep and
+/// wake where they would have spun for a moment.
+inline void work_alone() {
+  (void)at::get_num_threads();  // sets this thread up, once
+#if defined(__linux__)
+  if (omp_set_num_threads != nullptr) omp_set_num_threads(1);
+#endif
+}
+
 /// GDAL's cache of blocks would grow to a twentieth of the machine's memory; tiles are read once,
 /// their halos a few times. A GDAL_CACHEMAX of the user stands.
 class GdalCacheScope {
@@ -71,7 +86,8 @@ class GdalCacheScope {
 
 /// glibc reuses a freed block for one of the same size and a wider alignment, such as PyTorch asks
 /// for, only by chance (bug 14581, until 2.38): with every tile the heap would grow by some tens of
-/// megabytes. Blocks of at least 2 MiB are taken from the system and given back instead.
+/// megabytes. Blocks of at least 2 MiB are taken from the system and given back instead; those of
+/// tensors come from a pool.
 class AllocationScope {
  public:
   AllocationScope() {
@@ -88,6 +104,9 @@ class AllocationScope {
   }
   AllocationScope(const AllocationScope&) = delete;
   AllocationScope& operator=(const AllocationScope&) = delete;
+
+ private:
+  const TensorPool::Scope tensors_;
 };
 
 }  // namespace deeplight::detail

@@ -13,6 +13,7 @@
 #include <utility>
 #include <vector>
 
+#include "deeplight/infer/guide_windows_inl.hpp"
 #include "deeplight/infer/predict.hpp"
 #include "deeplight/infer/predict_job_inl.hpp"
 #include "deeplight/infer/self_ensemble.hpp"
@@ -75,7 +76,8 @@ class TileInput {
  public:
   TileInput(const Network& network, const Preprocessor& preprocessor, const PredictRequest& request,
             const PredictJob& job)
-      : preprocessor_(preprocessor),
+      : network_(network),
+        preprocessor_(preprocessor),
         request_(request),
         job_(job),
         geometry_(geometry_of(network, preprocessor, request, job)),
@@ -150,12 +152,11 @@ class TileInput {
     return prepared;
   }
 
-  GuideTensors prepared_guides(const Window& around) const {
-    GuideTensors guides;
-    for (const auto& [name, reader] : job_.guides) {
-      guides[name] = prepared_guide(name, reader, around.refined(geometry_.scale));
-    }
-    return guides;
+  /// In the layout that the network on such a device takes as it is.
+  GuideWindows guide_windows(c10::DeviceType device) const {
+    const bool turned = symmetries_.size() > 1;  // turning an image copies it anyway
+    return {preprocessor_, job_.guides,
+            turned ? at::MemoryFormat::Contiguous : network_.guide_layout(device)};
   }
 
   /// The normalised low resolution after a symmetry, read as its rows are asked for.
@@ -215,31 +216,7 @@ class TileInput {
     return shape;
   }
 
-  /// A guide's window [1, channels, rows, columns], normalised. Read and prepared in strips: the
-  /// double precision of the preparation would otherwise need several times the guide's memory.
-  at::Tensor prepared_guide(const std::string& name, const RasterReader& reader,
-                            const Window& window) const {
-    constexpr std::int64_t strip_values = std::int64_t{1} << 22;
-    const auto bands = static_cast<std::int64_t>(reader.info().bands.size());
-    const std::int64_t strip =
-        std::max<std::int64_t>(strip_values / (bands * window.columns), geometry_.scale);
-    const std::int64_t reach = preprocessor_.margin() * geometry_.scale;
-    at::Tensor guide;
-    for (std::int64_t start = 0; start < window.rows; start += strip) {
-      const std::int64_t rows = std::min(strip, window.rows - start);
-      const std::int64_t first = std::max<std::int64_t>(start - reach, 0);
-      const std::int64_t last = std::min(start + rows + reach, window.rows);
-      Block block = reader.read({window.row + first, window.column, last - first, window.columns});
-      const at::Tensor part = preprocessor_.guide(name, view_of(block.values), view_of(block.valid))
-                                  .narrow(2, start - first, rows);
-      if (!guide.defined()) {
-        guide = at::empty({1, part.size(1), window.rows, window.columns}, part.options());
-      }
-      guide.narrow(2, start, rows).copy_(part);
-    }
-    return guide;
-  }
-
+  const Network& network_;
   const Preprocessor& preprocessor_;
   const PredictRequest& request_;
   const PredictJob& job_;

@@ -1,33 +1,21 @@
-// The stages of a prediction in threads: one reads and prepares, one per device computes, one
-// finishes and stores. With one device the calling thread computes.
+// What the stages of a prediction do: one reads and prepares, one per device computes, one finishes
+// and stores. With one device the calling thread computes.
 #pragma once
 
 #include <ATen/core/grad_mode.h>
 
 #include <algorithm>
-#include <atomic>
 #include <functional>
 #include <memory>
 #include <vector>
 
-#include "deeplight/infer/pipeline.hpp"
+#include "deeplight/infer/predict_scopes_inl.hpp"
+#include "deeplight/infer/stages.hpp"
 #include "deeplight/infer/tile_store.hpp"
 #include "deeplight/infer/tile_work_inl.hpp"
 #include "deeplight/models/registry.hpp"
 
 namespace deeplight::detail {
-
-/// Does something when a scope ends, however it ends.
-class Finally {
- public:
-  explicit Finally(std::function<void()> work) : work_(std::move(work)) {}
-  ~Finally() { work_(); }
-  Finally(const Finally&) = delete;
-  Finally& operator=(const Finally&) = delete;
-
- private:
-  std::function<void()> work_;
-};
 
 /// The same network with the same weights elsewhere.
 inline std::shared_ptr<Network> replica(const Network& network, c10::Device device) {
@@ -89,7 +77,8 @@ inline std::vector<MissingGroup> missing_groups(const std::vector<Lane>& lanes,
 }
 
 /// Reads a group's guides once, whatever the number of lanes.
-inline PreparedGroup prepare(const std::vector<Lane>& lanes, const MissingGroup& missing) {
+inline PreparedGroup prepare(const std::vector<Lane>& lanes, const MissingGroup& missing,
+                             GuideWindows& guides) {
   PreparedGroup prepared{missing.group.first, {}, {}};
   prepared.tiles.resize(lanes.size());
   const TileInput& first = lanes.front().work->input();
@@ -101,7 +90,7 @@ inline PreparedGroup prepare(const std::vector<Lane>& lanes, const MissingGroup&
       prepared.tiles[lane].push_back(lanes[lane].work->input().prepare(tile));
       lit = lit || prepared.tiles[lane].back().around.rows > 0;
     }
-    prepared.guides.push_back(lit ? first.prepared_guides(first.around_of(tile)) : GuideTensors{});
+    prepared.guides.push_back(lit ? guides(first.around_of(tile)) : GuideTensors{});
   }
   return prepared;
 }
@@ -128,73 +117,37 @@ inline void run_tiles(const std::vector<Lane>& lanes, Network& network,
       network.parameters().empty() ? devices.front() : network.parameters().front().device();
   for (const Lane& lane : lanes) lane.work->start(home);
 
-  const auto lookahead = static_cast<std::size_t>(request.prefetch);
-  BoundedQueue<PreparedGroup> prepared(devices.size() * (lookahead + 1));
-  // Its capacity bounds the groups that are in memory, whichever stage has them.
-  BoundedQueue<char> places(devices.size() * (lookahead + 1));
-  BoundedQueue<ComputedGroup> computed(2 * devices.size());
-  BoundedQueue<std::int64_t> finished(missing.size() * lanes.size());
-  // `computed` is not among them: what is computed is stored, also when the work ends early.
-  Crew crew({&prepared, &places, &finished});
-
-  crew.start([&] {
+  GuideWindows guides = lanes.front().work->input().guide_windows(devices.front().type());
+  Stages<MissingGroup, PreparedGroup, ComputedGroup> stages;
+  const bool busy = devices.front().is_cpu();  // are the cores, with the network itself
+  stages.prepare = [&](const MissingGroup& group) {
     const at::NoGradGuard no_gradients;
-    for (const MissingGroup& group : missing) {
-      if (!places.push(0) || !prepared.push(prepare(lanes, group))) return;
-    }
-    prepared.close();
-  });
-  crew.start([&] {
+    if (busy) work_alone();
+    return prepare(lanes, group, guides);
+  };
+  stages.compute = [&](std::size_t device, PreparedGroup& group, const auto& hand_on) {
     const at::NoGradGuard no_gradients;
-    try {
-      while (auto group = computed.pop()) {
-        const Lane& lane = lanes[group->lane];
-        for (ComputedTile& tile : group->tiles) {
-          if (lane.store->find(tile.index) != nullptr) continue;
-          const FinishedTile done = lane.work->finish(tile);
-          lane.store->append(done.record, done.values);
-        }
-      }
-    } catch (...) {
-      computed.cancel();
-      throw;
-    }
-  });
-  std::atomic<std::size_t> working{devices.size()};
-  const auto compute = [&](std::size_t device, const std::function<void(std::int64_t)>& report) {
-    const Finally ended([&] {
-      if (--working > 0) return;
-      computed.close();
-      finished.close();
-    });
-    while (auto group = prepared.pop()) {
-      for (std::size_t lane = 0; lane < lanes.size(); ++lane) {
-        if (group->tiles[lane].empty()) continue;
-        std::vector<ComputedTile> tiles = lanes[lane].work->compute(
-            network_on(device), group->first, group->tiles[lane], group->guides, devices[device]);
-        group->tiles[lane].clear();
-        const auto count = static_cast<std::int64_t>(tiles.size());
-        if (!computed.push({lane, std::move(tiles)})) return;
-        report(count);
-      }
-      group.reset();
-      places.pop();
+    for (std::size_t lane = 0; lane < lanes.size(); ++lane) {
+      if (group.tiles[lane].empty()) continue;
+      std::vector<ComputedTile> tiles = lanes[lane].work->compute(
+          network_on(device), group.first, group.tiles[lane], group.guides, devices[device]);
+      group.tiles[lane].clear();
+      const auto count = static_cast<std::int64_t>(tiles.size());
+      if (!hand_on({lane, std::move(tiles)}, count)) return;
     }
   };
-  if (devices.size() == 1) {
-    crew.work([&] { compute(0, after_tiles); });
-  } else {
-    for (std::size_t device = 0; device < devices.size(); ++device) {
-      crew.start([&, device] {
-        const at::NoGradGuard no_gradients;
-        compute(device, [&](std::int64_t tiles) { finished.push(tiles); });
-      });
+  stages.store = [&](ComputedGroup& group) {
+    const at::NoGradGuard no_gradients;
+    if (busy) work_alone();
+    const Lane& lane = lanes[group.lane];
+    for (ComputedTile& tile : group.tiles) {
+      if (lane.store->find(tile.index) != nullptr) continue;
+      const FinishedTile done = lane.work->finish(tile);
+      lane.store->append(done.record, done.values);
     }
-    crew.work([&] {
-      while (const auto tiles = finished.pop()) after_tiles(*tiles);
-    });
-  }
-  crew.finish();
+  };
+  stages.after = after_tiles;
+  run_stages(missing, devices.size(), static_cast<std::size_t>(request.prefetch), stages);
 }
 
 }  // namespace deeplight::detail

@@ -85,7 +85,7 @@ class TileWork {
     if (!network_.needs_representative_pass()) return;
     const AutocastScope autocast(device.type(), request_.precision);
     const PreparedTile tile = input_.prepare(input_.representative_tile());
-    const GuideTensors guides = input_.prepared_guides(tile.around);
+    const GuideTensors guides = input_.guide_windows(device.type())(tile.around);
     for (std::size_t index = 0; index < symmetries_.size(); ++index) {
       const TileInput::View view = input_.view_of_tile(symmetries_[index], tile.tile.owner);
       const ImageStatistics moved = statistics_[index].for_tile(view.read.row, view.read.column);
@@ -163,20 +163,23 @@ class TileWork {
     finished.values.assign(static_cast<std::size_t>(geometry_.bands * pixels),
                            std::numeric_limits<float>::quiet_NaN());
     TileRecord& record = finished.record;
+    const std::int64_t scale = geometry_.scale;
     for (std::int64_t row = 0; row < fine.rows; ++row) {
-      const std::uint8_t* seen = tile.owned.valid.data() + row / geometry_.scale * owner.columns;
-      for (std::int64_t column = 0; column < fine.columns; ++column) {
-        if (seen[column / geometry_.scale] == 0) continue;
-        const std::int64_t index = row * fine.columns + column;
-        if (!std::isfinite(predicted[index])) {
-          ++record.not_finite;
-          continue;
-        }
-        finished.values[static_cast<std::size_t>(index)] = predicted[index];
-        record.light += predicted[index];
-        ++record.pixels;
-        if (spreads != nullptr && std::isfinite(spreads[index])) {
-          finished.values[static_cast<std::size_t>(pixels + index)] = spreads[index];
+      const std::uint8_t* seen = tile.owned.valid.data() + row / scale * owner.columns;
+      for (std::int64_t cell = 0; cell < owner.columns; ++cell) {
+        if (seen[cell] == 0) continue;
+        const std::int64_t first = row * fine.columns + cell * scale;
+        for (std::int64_t index = first; index < first + scale; ++index) {
+          if (!std::isfinite(predicted[index])) {
+            ++record.not_finite;
+            continue;
+          }
+          finished.values[static_cast<std::size_t>(index)] = predicted[index];
+          record.light += predicted[index];
+          ++record.pixels;
+          if (spreads != nullptr && std::isfinite(spreads[index])) {
+            finished.values[static_cast<std::size_t>(pixels + index)] = spreads[index];
+          }
         }
       }
     }
@@ -191,10 +194,9 @@ class TileWork {
     const Window& around = tile.around;
     GuideTensors parts;
     for (const auto& [name, guide] : guides) {
-      parts[name] = symmetry
-                        .apply(cut(guide, view.source.refined(scale), around.row * scale,
-                                   around.column * scale))
-                        .to(device);
+      const at::Tensor part =
+          cut(guide, view.source.refined(scale), around.row * scale, around.column * scale);
+      parts[name] = (symmetries_.size() == 1 ? part : symmetry.apply(part)).to(device);
     }
     const at::Tensor image = cut(tile.normalised, view.source, around.row, around.column);
     return {symmetry.apply(image).to(device), std::move(parts)};

@@ -92,6 +92,8 @@ class RasterReader {
   /// @throws FormatError      a block cannot be decoded; the message names band and block
   /// @throws OutOfMemory      the window does not fit into memory
   Block read(const Window& window, const std::vector<std::int64_t>& bands = {}) const;
+  /// All bands into `block`, whose memory is used again where its size fits.
+  void read(const Window& window, Block& block) const;
   /// Stored integers of one band, [rows * columns], as they are: bits of a quality band.
   /// @throws InvalidArgument  as `read`; a band that holds no integers of at most 32 bits
   std::vector<std::uint32_t> read_bits(const Window& window, std::int64_t band = 0) const;
@@ -102,6 +104,7 @@ class RasterReader {
   struct State;
   RasterReader() = default;
   std::vector<std::int64_t> check_read(const Window& window, std::vector<std::int64_t> bands) const;
+  void read_into(const Window& window, const std::vector<std::int64_t>& bands, Block& block) const;
   std::shared_ptr<const State> state_;
 };
 

@@ -14,6 +14,7 @@
 
 #include "deeplight/core/errors.hpp"
 #include "deeplight/raster/gdal_errors.hpp"
+#include "deeplight/raster/observations.hpp"
 #include "deeplight/raster/raster_reader.hpp"
 #include "deeplight/raster/raster_source_inl.hpp"
 
@@ -271,18 +272,39 @@ DEEPLIGHT_INLINE std::vector<std::int64_t> RasterReader::check_read(
 
 DEEPLIGHT_INLINE Block RasterReader::read(const Window& window,
                                           const std::vector<std::int64_t>& bands) const {
+  Block block;
+  read_into(window, bands, block);
+  return block;
+}
+
+DEEPLIGHT_INLINE void RasterReader::read(const Window& window, Block& block) const {
+  read_into(window, {}, block);
+}
+
+DEEPLIGHT_INLINE void RasterReader::read_into(const Window& window,
+                                              const std::vector<std::int64_t>& bands,
+                                              Block& block) const {
   const RasterInfo& info = state_->info;
   const std::vector<std::int64_t> chosen = check_read(window, bands);
-  if (state_->read_window) return state_->read_window(window, chosen);
+  if (state_->read_window) {
+    block = state_->read_window(window, chosen);
+    return;
+  }
   std::vector<int> numbers;
   for (const std::int64_t band : chosen) {
     numbers.push_back(state_->numbers[static_cast<std::size_t>(band)]);
   }
   const auto count = static_cast<std::int64_t>(numbers.size());
-  Block block;
+  const auto fit = [&](auto& array) {
+    const auto is = [&](std::size_t side, std::int64_t length) {
+      return array.shape(side) == static_cast<std::size_t>(length);
+    };
+    if (is(0, count) && is(1, window.rows) && is(2, window.columns)) return;
+    array = make_array<std::decay_t<decltype(array)>>(count, window.rows, window.columns);
+  };
   try {
-    block.values = make_array<ValueArray>(count, window.rows, window.columns);
-    block.valid = make_array<ValidArray>(count, window.rows, window.columns);
+    fit(block.values);
+    fit(block.valid);
     const std::lock_guard lock(state_->mutex);
     state_->read_values(window, numbers, block.values);
     state_->read_validity(window, numbers, block.valid);
@@ -292,19 +314,10 @@ DEEPLIGHT_INLINE Block RasterReader::read(const Window& window,
   }
   const std::int64_t pixels = window.rows * window.columns;
   for (std::int64_t index = 0; index < count; ++index) {
-    const BandInfo& band = info.bands[static_cast<std::size_t>(chosen[index])];
-    float* values = block.values.data() + index * pixels;
-    std::uint8_t* valid = block.valid.data() + index * pixels;
-    const bool scaled = band.scale != 1.0 || band.offset != 0.0;
-    const auto nodata = static_cast<float>(band.nodata.value_or(0.0));
-    for (std::int64_t pixel = 0; pixel < pixels; ++pixel) {
-      const bool missing = band.nodata.has_value() && values[pixel] == nodata;
-      if (scaled) values[pixel] = static_cast<float>(values[pixel] * band.scale + band.offset);
-      valid[pixel] = valid[pixel] != 0 && !missing && std::isfinite(values[pixel]) ? 1 : 0;
-      if (valid[pixel] == 0) values[pixel] = 0.0F;
-    }
+    detail::to_observations(info.bands[static_cast<std::size_t>(chosen[index])],
+                            block.values.data() + index * pixels,
+                            block.valid.data() + index * pixels, pixels);
   }
-  return block;
 }
 
 DEEPLIGHT_INLINE void RasterReader::State::read_values(const Window& window,

@@ -30,6 +30,7 @@ struct RasterWriterOptions {
   std::string units{};                    ///< of every band; empty writes none
   std::map<std::string, std::string> metadata{};
   bool overwrite = false;
+  std::int64_t threads = 1;  ///< that compress; the bytes are the same
 };
 
 /// Whether a GeoTIFF of this many bytes of float32 may pass 4 GiB and needs 64-bit offsets.

@@ -185,6 +185,9 @@ DEEPLIGHT_INLINE RasterWriter::RasterWriter(const std::filesystem::path& path, c
         "'");
     creation.SetNameValue("COMPRESS", name.c_str());
     creation.SetNameValue("PREDICTOR", "3");
+    if (options.threads > 1) {
+      creation.SetNameValue("NUM_THREADS", concat(options.threads).c_str());
+    }
   }
   state_->dataset = driver->Create(state_->temporary.string().c_str(),
                                    static_cast<int>(grid.columns), static_cast<int>(grid.rows),
