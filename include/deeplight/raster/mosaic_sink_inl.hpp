@@ -5,8 +5,10 @@
 #include <cpl_string.h>
 
 #include <algorithm>
+#include <limits>
 #include <memory>
 #include <system_error>
+#include <vector>
 
 #include "deeplight/core/atomic_file.hpp"
 #include "deeplight/core/errors.hpp"
