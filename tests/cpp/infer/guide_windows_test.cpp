@@ -81,7 +81,7 @@ TEST_CASE("guide windows: what is taken over is what the whole raster gives") {
     }
     for (const at::MemoryFormat layout :
          {at::MemoryFormat::Contiguous, at::MemoryFormat::ChannelsLast}) {
-      detail::GuideWindows from_one_to_the_next(preprocessor, guides, layout);
+      deeplight::detail::GuideWindows from_one_to_the_next(preprocessor, guides, layout);
       for (const Window& window : windows) {
         const GuideTensors made = from_one_to_the_next(window);
         const Window fine = window.refined(scale);
@@ -106,7 +106,7 @@ TEST_CASE("guide windows: the same window gives the same tensors") {
   Preprocessing card;
   card.guides = {{.name = "one", .bands = 1, .mean = {100}, .std = {50}}};
   const Preprocessor preprocessor(card, scale);
-  detail::GuideWindows windows(preprocessor, guides, at::MemoryFormat::Contiguous);
+  deeplight::detail::GuideWindows windows(preprocessor, guides, at::MemoryFormat::Contiguous);
   const at::Tensor first = windows({0, 0, 9, 9}).at("one");
   CHECK(windows({0, 0, 9, 9}).at("one").is_same(first));
   CHECK_FALSE(windows({0, 1, 9, 9}).at("one").is_same(first));
@@ -119,7 +119,7 @@ TEST_CASE("guide windows: parts of a rectangle cover it once and end where block
   info.bands.resize(2);
   const Window rectangle{5, 33, 60, 611};
   std::vector<int> seen(static_cast<std::size_t>(rectangle.rows * rectangle.columns));
-  detail::for_each_chunk(rectangle, info, 256, 2 * 300 * 15, [&](const Window& part) {
+  deeplight::detail::for_each_chunk(rectangle, info, 256, 2 * 300 * 15, [&](const Window& part) {
     CHECK(part.rows * part.columns <= 300 * 15);
     const std::int64_t bottom = part.row + part.rows, right = part.column + part.columns;
     CHECK((bottom % 7 == 0 || bottom == 65));

@@ -11,7 +11,7 @@
 #include <vector>
 
 using namespace deeplight;
-using detail::TensorPool;
+using deeplight::detail::TensorPool;
 
 #if defined(__linux__)
 
