@@ -15,6 +15,17 @@
 #include "deeplight/kernels/deform_conv.cuh"
 #include "deeplight/kernels/deform_conv_fused.cuh"
 
+template <>
+struct deeplight::kernels::TensorOperand<c10::Half> {
+  using Type = __half;
+  using Memory = __half;
+};
+template <>
+struct deeplight::kernels::TensorOperand<c10::BFloat16> {
+  using Type = __nv_bfloat16;
+  using Memory = __nv_bfloat16;
+};
+
 namespace deeplight::functional {
 namespace {
 

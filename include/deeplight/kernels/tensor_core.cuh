@@ -9,8 +9,6 @@
 #include "deeplight/kernels/cuda_block.cuh"
 
 #if defined(__CUDACC__)
-#include <c10/util/BFloat16.h>
-#include <c10/util/Half.h>
 #include <mma.h>
 #endif
 
@@ -22,25 +20,15 @@ inline constexpr int tensor_depth = sizeof(T) == 4 ? 8 : 16;
 
 #if defined(__CUDACC__)
 
-namespace tensor_detail {
+/// How tensor cores take numbers of type T, and as what they lie in memory. Who launches kernels of
+/// half types of their own says so of these.
 template <class T>
-struct Operand;
+struct TensorOperand;
 template <>
-struct Operand<float> {
+struct TensorOperand<float> {
   using Type = nvcuda::wmma::precision::tf32;
   using Memory = float;
 };
-template <>
-struct Operand<c10::Half> {
-  using Type = __half;
-  using Memory = __half;
-};
-template <>
-struct Operand<c10::BFloat16> {
-  using Type = __nv_bfloat16;
-  using Memory = __nv_bfloat16;
-};
-}  // namespace tensor_detail
 
 /// A warp's tile [16, 16] of sums. All threads of the warp call together; addresses are multiples
 /// of 32 bytes, rows of 16.
@@ -57,7 +45,7 @@ class TensorTile {
   __device__ __forceinline__ void add_product(const T* a, int a_row, const T* b, int b_row) {
 #if !defined(__CUDA_ARCH__) || __CUDA_ARCH__ >= 800
     namespace wmma = nvcuda::wmma;
-    using Operand = tensor_detail::Operand<T>;
+    using Operand = TensorOperand<T>;
     using Memory = typename Operand::Memory;
     constexpr int depth = tensor_depth<T>;
     wmma::fragment<wmma::matrix_a, 16, 16, depth, typename Operand::Type, wmma::row_major> left;

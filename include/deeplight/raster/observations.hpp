@@ -6,7 +6,7 @@
 #include <cstdint>
 #include <cstring>
 
-#include "deeplight/raster/raster_reader.hpp"
+#include "deeplight/raster/band_info.hpp"
 
 namespace deeplight::detail {
 

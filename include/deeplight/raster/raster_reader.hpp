@@ -9,27 +9,16 @@
 #include <functional>
 #include <map>
 #include <memory>
-#include <optional>
 #include <string>
 #include <vector>
 
 #include "deeplight/core/config.hpp"
 #include "deeplight/raster/array.hpp"
+#include "deeplight/raster/band_info.hpp"
 #include "deeplight/raster/grid.hpp"
 #include "deeplight/raster/raster_source.hpp"
 
 namespace deeplight {
-
-/// What a file states about one band.
-struct BandInfo {
-  std::string name{};            ///< description; empty when the file has none
-  std::string units{};           ///< e.g. "nW cm-2 sr-1"; empty when the file has none
-  std::string dtype{};           ///< as stored: uint8, int16, float32, ...
-  std::string color{};           ///< GDAL's colour interpretation, e.g. "Gray"
-  std::optional<double> nodata;  ///< in stored values, before scale and offset
-  double scale = 1.0;            ///< value = stored * scale + offset, applied by `read`
-  double offset = 0.0;
-};
 
 /// What a file states about itself.
 struct RasterInfo {
