@@ -251,6 +251,8 @@ void bind_infer(py::module_& module) {
       },
       "path"_a, "truth"_a, "window"_a = py::none(), py::call_guard<py::gil_scoped_release>(),
       "Labels of zones, int64 [rows, columns], on the grid of the raster `truth`.");
+  module.def("check_comparable", &check_comparable, "coarse"_a, "fine"_a, "name"_a, "scale"_a,
+             "Raises ValueError unless two rasters share extent and unit of temperature.");
   module.def("score_rasters", &score, "truth"_a, "predictions"_a, py::kw_only(),
              "data_range"_a = py::none(), "low_resolution"_a = py::none(), "scale"_a = 0,
              "lit_threshold"_a = 0.0, "window"_a = py::none(), "everything"_a = false,

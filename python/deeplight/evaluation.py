@@ -22,7 +22,7 @@ __all__ = [
     "Comparison",
     "Extras",
     "Image",
-    "check_same_extent",
+    "check_comparable",
     "compare",
     "compare_files",
     "read_image",
@@ -69,20 +69,13 @@ def read_image(path: str | Path, band: int = 0) -> Image:
     )
 
 
-def check_same_extent(coarse: Any, fine: Any, name: str, scale: int) -> None:
+def check_comparable(coarse: Any, fine: Any, name: str, scale: int) -> None:
     """Both rasters share coordinate system and extent, the fine one with `scale` times the cells.
 
     Raises:
-        ValueError: names both files and both values.
+        ValueError: names both files and both values; also of kelvin beside degrees Celsius.
     """
-    try:
-        _native.check_guide(coarse, fine, name, scale)
-    except ValueError as error:
-        # The check was made for guides; only its first words are about them.
-        text = str(error).replace(f"guide '{name}'", f"the {name}", 1)
-        if scale == 1:
-            text = text.replace(" = 1 x low resolution", " =", 1)
-        raise ValueError(text) from None
+    _native.check_comparable(coarse, fine, name, scale)
 
 
 def _bicubic_rows(low_resolution: Image, scale: int) -> dict[str, Image]:

@@ -121,6 +121,21 @@ def test_other_grids_are_named(files, tmp_path):
         _native.score_rasters(files["truth"], [], data_range=1.0)
 
 
+@pytest.mark.parametrize(("truth", "ours"), [("K", "degC"), ("degrees_celsius", "kelvin")])
+def test_kelvin_is_not_compared_with_celsius(tmp_path, truth, ours):
+    names = {"hr.tif": truth, "sr.tif": ours, "same.tif": truth, "silent.tif": ""}
+    for name, units in names.items():
+        values = np.full((1, 8, 8), 290, dtype="float32")
+        _native.write_raster(tmp_path / name, values, grid_of(8, 8, 0.1), units=units)
+
+    def run(name):
+        return _native.score_rasters(tmp_path / "hr.tif", [("ours", tmp_path / name)], data_range=1)
+
+    with pytest.raises(ValueError, match=f"hr.tif' is in '{truth}', the prediction '.*'{ours}'"):
+        run("sr.tif")
+    assert run("same.tif")["valid"] == run("silent.tif")["valid"] == 64
+
+
 def test_memory_is_bounded(tmp_path):
     side = 6000
     grid = grid_of(side, side, 0.001)

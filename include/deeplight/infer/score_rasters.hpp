@@ -54,11 +54,19 @@ struct ScoreReport {
   double seconds = 0.0;
 };
 
+/// Two rasters can be compared: one coordinate system and extent, the fine one `scale` times the
+/// cells, and temperatures in one unit.
+/// @param name  of the fine one in messages: "truth", "prediction"
+/// @throws GridMismatch     with both files and both values
+/// @throws InvalidArgument  one states kelvin, the other degrees Celsius
+void check_comparable(const RasterInfo& coarse, const RasterInfo& fine, const std::string& name,
+                      std::int64_t scale);
+
 /// Scores predictions, and bicubic interpolation if asked for, over the pixels that all of them
 /// have.
 /// @throws GridMismatch     a raster of another grid than the truth's
-/// @throws InvalidArgument  no valid pixel, window outside the truth, data range not above 0,
-///                          nothing to score
+/// @throws InvalidArgument  kelvin beside Celsius, no valid pixel, window outside the truth, data
+///                          range not above 0, nothing to score
 /// @throws FormatError      an input is damaged
 /// @throws FileError        an input is missing, the error map cannot be written
 /// @throws Cancelled        `progress` returned false; nothing is left behind

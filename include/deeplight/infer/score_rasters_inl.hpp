@@ -18,6 +18,7 @@
 #include "deeplight/infer/score_rasters.hpp"
 #include "deeplight/infer/zone_labels.hpp"
 #include "deeplight/metrics/city.hpp"
+#include "deeplight/radiometry/temperature.hpp"
 #include "deeplight/raster/alignment.hpp"
 #include "deeplight/raster/raster_writer.hpp"
 
@@ -68,23 +69,6 @@ inline BandRows bicubic_rows(const RasterReader& low, std::int64_t scale, bool c
   return {cut(image), cut(valid)};
 }
 
-/// `check_guide` in the words of an evaluation.
-inline void check_scored_grid(const RasterInfo& coarse, const RasterInfo& fine,
-                              const std::string& name, std::int64_t scale) {
-  try {
-    check_guide(coarse, fine, name, scale);
-  } catch (const GridMismatch& mismatch) {
-    std::string text = mismatch.what();
-    const auto replace = [&text](const std::string& old, const std::string& fresh) {
-      const std::size_t place = text.find(old);
-      if (place != std::string::npos) text.replace(place, old.size(), fresh);
-    };
-    replace(concat("guide '", name, "'"), concat("the ", name));
-    if (scale == 1) replace(" = 1 x low resolution", " =");
-    throw GridMismatch(text);
-  }
-}
-
 /// One row of the table: where its pixels come from, what was seen of them.
 struct Candidate {
   std::string name;
@@ -104,12 +88,12 @@ inline std::vector<Candidate> open_candidates(const ScoreRequest& request,
     if (options.scale == 0) {
       options.scale = std::max<std::int64_t>(1, truth.grid().columns / low->grid().columns);
     }
-    check_scored_grid(low->info(), truth.info(), "truth", options.scale);
+    check_comparable(low->info(), truth.info(), "truth", options.scale);
   }
   std::vector<Candidate> candidates;
   for (const auto& [name, path] : request.predictions) {
     const RasterReader reader(path);
-    check_scored_grid(truth.info(), reader.info(), "prediction", 1);
+    check_comparable(truth.info(), reader.info(), "prediction", 1);
     candidates.push_back({name,
                           [reader](const Window& window) { return read_band(reader, window); },
                           RasterScores(options)});
@@ -166,6 +150,28 @@ inline at::Tensor below(const at::Tensor& tail, const at::Tensor& fresh) {
 }
 
 }  // namespace detail
+
+DEEPLIGHT_INLINE void check_comparable(const RasterInfo& coarse, const RasterInfo& fine,
+                                       const std::string& name, std::int64_t scale) {
+  try {
+    check_guide(coarse, fine, name, scale);
+  } catch (const GridMismatch& mismatch) {
+    // The check was made for guides; only its first words are about them.
+    std::string text = mismatch.what();
+    const auto replace = [&text](const std::string& old, const std::string& fresh) {
+      const std::size_t place = text.find(old);
+      if (place != std::string::npos) text.replace(place, old.size(), fresh);
+    };
+    replace(concat("guide '", name, "'"), concat("the ", name));
+    if (scale == 1) replace(" = 1 x low resolution", " =");
+    throw GridMismatch(text);
+  }
+  const std::string &one = coarse.bands.front().units, &other = fine.bands.front().units;
+  const auto known = radiometry::temperature_units(one);
+  const auto found = radiometry::temperature_units(other);
+  require(!known || !found || *known == *found, "'", coarse.path, "' is in '", one, "', the ", name,
+          " '", fine.path, "' in '", other, "': scores need one unit of temperature");
+}
 
 DEEPLIGHT_INLINE ScoreReport score_rasters(const ScoreRequest& request) {
   const auto start = std::chrono::steady_clock::now();

@@ -14,7 +14,7 @@ from . import losses
 from . import metrics
 from . import nn
 from . import radiometry
-__all__: list[str] = ['BandInfo', 'Grid', 'ImageStatistics', 'Network', 'PatchBatch', 'PatchSampler', 'Preprocessor', 'Raster', 'RasterInfo', 'RasterWriter', 'Warp', 'align_guide', 'check_guide', 'check_split', 'create_model', 'functional', 'gaussian_kernel', 'gdal_version', 'has_raster', 'losses', 'masked_box_mean', 'merge_shards', 'metrics', 'needs_bigtiff', 'nn', 'plan_prediction', 'point_spread', 'point_spread_kernel', 'predict', 'predict_shard', 'radiometry', 'raster_info', 'read_card', 'read_safetensors', 'read_zones', 'registered_networks', 'safetensors_bytes', 'safetensors_metadata', 'safetensors_sha256', 'score_rasters', 'scratch_folder', 'simulate_low_resolution', 'tile_plan', 'validate_card', 'write_card', 'write_raster']
+__all__: list[str] = ['BandInfo', 'Grid', 'ImageStatistics', 'Network', 'PatchBatch', 'PatchSampler', 'Preprocessor', 'Raster', 'RasterInfo', 'RasterWriter', 'Warp', 'align_guide', 'check_comparable', 'check_guide', 'check_split', 'create_model', 'functional', 'gaussian_kernel', 'gdal_version', 'has_raster', 'losses', 'masked_box_mean', 'merge_shards', 'metrics', 'needs_bigtiff', 'nn', 'plan_prediction', 'point_spread', 'point_spread_kernel', 'predict', 'predict_shard', 'radiometry', 'raster_info', 'read_card', 'read_safetensors', 'read_zones', 'registered_networks', 'safetensors_bytes', 'safetensors_metadata', 'safetensors_sha256', 'score_rasters', 'scratch_folder', 'simulate_low_resolution', 'tile_plan', 'validate_card', 'write_card', 'write_raster']
 class Preprocessor:
     """
     Physical values <-> normalised units, as the JSON text of a card's 'preprocessing' says.
@@ -279,6 +279,10 @@ class RasterWriter:
 def align_guide(guide: os.PathLike | str | bytes, low_resolution: Grid, scale: typing.SupportsInt, resampling: str = 'automatic') -> Raster:
     """
     The guide warped onto the fine grid, computed while it is read.
+    """
+def check_comparable(coarse: RasterInfo, fine: RasterInfo, name: str, scale: typing.SupportsInt) -> None:
+    """
+    Raises ValueError unless two rasters share extent and unit of temperature.
     """
 def check_guide(low_resolution: RasterInfo, guide: RasterInfo, name: str, scale: typing.SupportsInt) -> None:
     """

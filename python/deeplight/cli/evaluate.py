@@ -191,13 +191,13 @@ def evaluate(
     if low_resolution is not None:
         low = evaluation.read_image(low_resolution)
         scale = scale or max(1, round(truth_image.info.grid.columns / low.info.grid.columns))
-        evaluation.check_same_extent(low.info, truth_image.info, "truth", scale)
+        evaluation.check_comparable(low.info, truth_image.info, "truth", scale)
     peak = _data_range(data_range, truth_image.info)
 
     candidates = {}
     if prediction is not None:
         image = evaluation.read_image(prediction)
-        evaluation.check_same_extent(truth_image.info, image.info, "prediction", 1)
+        evaluation.check_comparable(truth_image.info, image.info, "prediction", 1)
         candidates["ours"] = image
     else:
         assert low_resolution is not None
@@ -365,7 +365,7 @@ def _predict(
         output = Path(folder) / "prediction.tif"
         _predict_file(weights, low_resolution, guides, output, **options)
         image = evaluation.read_image(output)
-    evaluation.check_same_extent(truth.info, image.info, "prediction", 1)
+    evaluation.check_comparable(truth.info, image.info, "prediction", 1)
     return image
 
 
@@ -378,7 +378,7 @@ def _ridge(path: Path, low: Image, guides: dict[str, Path], scale: int) -> Image
     bands, valid = [], low.valid.repeat_interleave(scale, 0).repeat_interleave(scale, 1)
     for name, file in guides.items():
         raster = _native.Raster(str(file))
-        evaluation.check_same_extent(low.info, raster.info, name, scale)
+        evaluation.check_comparable(low.info, raster.info, name, scale)
         values, known = raster.read()
         bands.append(torch.from_numpy(values))
         valid = valid & torch.from_numpy(known).all(0)
