@@ -10,7 +10,7 @@ import torch
 import deeplight
 from deeplight.models import model_info
 
-#: Narrow networks: the reach does not depend on the width. `size` is the side of the image.
+#: Narrow networks: the reach does not depend on the width.
 NARROW = {
     "deeplight_sr": [
         {"scale": 2, "width": 4, "guides": {"dem": 2}},
@@ -43,19 +43,20 @@ def reach(changed, row, column, scale):
 @pytest.mark.parametrize(("name", "options"), CASES)
 def test_nothing_reaches_further_than_the_margin(name, options):
     torch.manual_seed(0)
-    net = deeplight.create_model(name, **options).eval()
+    # In float64: kernels of float32 may let rounding, and nothing else, reach further.
+    net = deeplight.create_model(name, **options).eval().double()
     with torch.no_grad():
         for key, parameter in net.named_parameters():  # fresh weights of zero hide what they reach
             if parameter.dim() > 1:
                 small = 0.05 if "transformer" in key or "offset" in key else 0.8
                 parameter.normal_(0, small / parameter[0].numel() ** 0.5)
     scale, margin = net.scale, net.margin
-    side = min(2 * margin + 24, 320) // 4 * 4
-    assert side >= margin + 20, f"a margin of {margin} needs narrower options in NARROW"
-    row = column = 8  # near a corner, so that a smaller image shows a larger distance
-    low = torch.rand(1, 1, side, side)
+    row = column = 8  # near a corner, so that a small image shows a large distance
+    side = (margin + 32) // 4 * 4
+    low = torch.rand(1, 1, side, side, dtype=torch.float64)
     guides = {
-        key: torch.rand(1, bands, side * scale, side * scale) for key, bands in net.guides.items()
+        key: torch.rand(1, bands, side * scale, side * scale, dtype=torch.float64)
+        for key, bands in net.guides.items()
     }
     with torch.no_grad():
         statistics = net.image_statistics(low)

@@ -162,10 +162,10 @@ DEEPLIGHT_INLINE void RasterScores::add_no_reference(const RasterScoreOptions& o
     add_piqe("lit_piqe", true);
     add_entropy(options, false);
     add_entropy(options, true);
-    for (const bool lit : {false, true}) {
+    for (const bool lit : {false, true})
       add_sharpness<metrics::AverageGradientAccumulator>("average_gradient", lit);
+    for (const bool lit : {false, true})
       add_sharpness<metrics::LaplacianVarianceAccumulator>("laplacian_variance", lit);
-    }
   }
   if (options.niqe_model) {
     const std::int64_t block = options.niqe_model->options.block_size;
