@@ -2,12 +2,15 @@
 find_path(DOCTEST_INCLUDE_DIR doctest/doctest.h REQUIRED)
 
 function(deeplight_add_tests target)
-  cmake_parse_arguments(_arg "" "" "FOLDERS;LIBRARIES" ${ARGN})
+  cmake_parse_arguments(_arg "" "WITHOUT" "FOLDERS;LIBRARIES" ${ARGN})
   set(_sources ${PROJECT_SOURCE_DIR}/tests/cpp/main.cpp)
   foreach(_folder IN LISTS _arg_FOLDERS)
     file(GLOB _found CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/tests/cpp/${_folder}/*_test.cpp)
     list(APPEND _sources ${_found})
   endforeach()
+  if(_arg_WITHOUT)
+    list(FILTER _sources EXCLUDE REGEX ${_arg_WITHOUT})
+  endif()
   add_executable(${target} ${_sources})
   target_include_directories(${target} SYSTEM PRIVATE ${DOCTEST_INCLUDE_DIR})
   target_include_directories(${target} PRIVATE ${PROJECT_SOURCE_DIR}/tests/cpp)
@@ -39,7 +42,9 @@ if(DEEPLIGHT_ASAN)
     check_cxx_source_runs("int main() { return __builtin_cpu_supports(\"${_feature}\") ? 0 : 1; }"
       DEEPLIGHT_RUNS_${_level})
     if(DEEPLIGHT_RUNS_${_level})
-      deeplight_add_tests(deeplight_kernel_tests_${_level} FOLDERS kernels LIBRARIES deeplight_core)
+      # Kernels for CUDA are the same in each.
+      deeplight_add_tests(deeplight_kernel_tests_${_level} FOLDERS kernels LIBRARIES deeplight_core
+        WITHOUT "_cuda_test\\.cpp$")
       target_compile_options(deeplight_kernel_tests_${_level} PRIVATE ${_simd_flags_${_level}})
       list(APPEND _sanitized deeplight_kernel_tests_${_level})
     endif()
