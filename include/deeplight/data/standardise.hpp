@@ -1,10 +1,10 @@
 // Linear values of one band of a guide, normalised. No torch.
 #pragma once
 
-#include <bit>
 #include <cstddef>
 #include <cstdint>
 
+#include "deeplight/core/finite.hpp"
 #include "deeplight/weights/card.hpp"
 
 namespace deeplight::detail {
@@ -24,11 +24,7 @@ inline void standardise(const float* values, const std::uint8_t* valid, std::int
       to[i] = static_cast<float>((values[i] / scale - mean) / std);
     }
   }
-  constexpr std::uint32_t exponent = 0x7f800000;  // all of it set: infinite or no number
-  for (std::int64_t i = 0; i < count; ++i) {
-    const bool finite = (std::bit_cast<std::uint32_t>(values[i]) & exponent) != exponent;
-    to[i] = finite ? to[i] : 0.0F;
-  }
+  for (std::int64_t i = 0; i < count; ++i) to[i] = is_finite(values[i]) ? to[i] : 0.0F;
   for (std::int64_t i = 0; valid != nullptr && i < count; ++i) to[i] = valid[i] ? to[i] : 0.0F;
 }
 

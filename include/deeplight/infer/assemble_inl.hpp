@@ -123,18 +123,14 @@ inline void gather(const TileIndex& tiles, const TileGeometry& geometry, const T
       const auto& [store, record] = tiles.at(index);
       if (record.bytes == 0) continue;
       const Window owner = plan[index].owner.refined(geometry.scale);
-      const std::int64_t top = std::max(owner.row, window.row);
-      const std::int64_t bottom = std::min(owner.row + owner.rows, window.row + window.rows);
-      const std::int64_t left = std::max(owner.column, window.column);
-      const std::int64_t end =
-          std::min(owner.column + owner.columns, window.column + window.columns);
+      const Window both = owner.intersection(window);
       for (std::int64_t band = 0; band < geometry.bands; ++band) {
-        for (std::int64_t row = top; row < bottom; ++row) {
+        for (std::int64_t row = both.row; row < both.row + both.rows; ++row) {
           const std::int64_t from =
-              (band * owner.rows + row - owner.row) * owner.columns + left - owner.column;
+              (band * owner.rows + row - owner.row) * owner.columns + both.column - owner.column;
           float* to = values.data() + (band * window.rows + row - window.row) * window.columns +
-                      left - window.column;
-          store->read(record, from, {to, static_cast<std::size_t>(end - left)});
+                      both.column - window.column;
+          store->read(record, from, {to, static_cast<std::size_t>(both.columns)});
         }
       }
     }

@@ -23,15 +23,6 @@
 
 namespace deeplight::detail {
 
-/// What two windows share; without rows or columns where they share nothing.
-inline Window shared(const Window& a, const Window& b) {
-  const std::int64_t row = std::max(a.row, b.row), column = std::max(a.column, b.column);
-  const std::int64_t bottom = std::min(a.row + a.rows, b.row + b.rows);
-  const std::int64_t right = std::min(a.column + a.columns, b.column + b.columns);
-  return {row, column, std::max<std::int64_t>(bottom - row, 0),
-          std::max<std::int64_t>(right - column, 0)};
-}
-
 /// What is left of `whole` without `inner`, which lies in it.
 inline std::array<Window, 4> around(const Window& whole, const Window& inner) {
   const std::int64_t below = inner.row + inner.rows, beside = inner.column + inner.columns;
@@ -120,7 +111,7 @@ class GuideWindows {
     at::Tensor prepared = functional::detail::on_large_pages(
         at::empty({1, channels, window.rows, window.columns},
                   at::TensorOptions().dtype(at::kFloat).memory_format(layout_)));
-    Window taken = known.defined() ? shared(window, before) : Window{};
+    Window taken = known.defined() ? window.intersection(before) : Window{};
     if (taken.rows == 0 || taken.columns == 0) {
       taken = {window.row, window.column, 0, 0};
     } else {
@@ -178,8 +169,8 @@ class GuideWindows {
     const std::int64_t reach =
         guide.contrast == GuideContrast::none ? 0 : preprocessor_.margin() * preprocessor_.scale();
     for_each_chunk(rectangle, reader.info(), 1024, some, [&](const Window& chunk) {
-      const Window wide = shared(whole, {chunk.row - reach, chunk.column - reach,
-                                         chunk.rows + 2 * reach, chunk.columns + 2 * reach});
+      const Window wide = whole.intersection({chunk.row - reach, chunk.column - reach,
+                                              chunk.rows + 2 * reach, chunk.columns + 2 * reach});
       reader.read(wide, block_);
       const auto view = [&](auto& array, at::ScalarType type) {
         return at::from_blob(array.data(), {1, guide.bands, wide.rows, wide.columns}, type);

@@ -217,9 +217,11 @@ inline RasterReport finish_raster(const Card& card, const PredictRequest& reques
     warnings.push_back(concat(total.not_finite, " pixels of '", job.output.string(),
                               "' came out of the network as NaN or infinity and are nodata"));
   }
-  const auto sink = sinks().at(sink_format(job.output, request.format))(
-      job.output, job.low_resolution.grid().refined(geometry.scale), geometry.bands,
-      output_options(card, request, job, description, report));
+  const auto sink =
+      sinks()
+          .at(sink_format(job.output, request.format))
+          .open(job.output, job.low_resolution.grid().refined(geometry.scale), geometry.bands,
+                output_options(card, request, job, description, report));
   assemble(tiles, geometry, *sink, [&] { progress.advance(0); });
   return report;
 }

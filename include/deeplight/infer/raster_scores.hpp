@@ -66,8 +66,6 @@ class RasterScores {
   void add_pointwise(const std::string& key, Metric metric, bool lit);
   template <class Accumulator>
   void add_windowed(const std::string& key, Accumulator accumulator, bool lit);
-  template <class Accumulator>
-  void add_sharpness(const std::string& key, bool lit);
   void add_multi_scale(const RasterScoreOptions& options, bool lit);
   void add_spectral(bool lit);
   void add_entropy(const RasterScoreOptions& options, bool lit);

@@ -60,33 +60,24 @@ template <class Accumulator>
 void RasterScores::add_windowed(const std::string& key, Accumulator accumulator, bool lit) {
   const auto windows = std::make_shared<Accumulator>(std::move(accumulator));
   overlap_ = std::max(overlap_, windows->overlap());
-  scores_.push_back({key,
-                     [windows, lit](const ScoredRows& rows) {
-                       const std::int64_t height =
-                           std::min(rows.truth.size(0), rows.fresh + windows->overlap());
-                       std::optional<at::Tensor> centres;
-                       if (lit) centres = detail::last_rows(rows.lit, height);
-                       windows->update(detail::last_rows(rows.prediction, height),
-                                       detail::last_rows(rows.truth, height),
-                                       detail::last_rows(rows.valid, height), centres);
-                     },
-                     [windows] { return windows->compute(); }});
-}
-
-template <class Accumulator>
-void RasterScores::add_sharpness(const std::string& key, bool lit) {
-  const auto windows = std::make_shared<Accumulator>();
-  overlap_ = std::max(overlap_, windows->overlap());
-  scores_.push_back({lit ? "lit_" + key : key,
-                     [windows, lit](const ScoredRows& rows) {
-                       const std::int64_t height =
-                           std::min(rows.truth.size(0), rows.fresh + windows->overlap());
-                       std::optional<at::Tensor> centres;
-                       if (lit) centres = detail::last_rows(rows.lit, height);
-                       windows->update(detail::last_rows(rows.prediction, height),
-                                       detail::last_rows(rows.valid, height), centres);
-                     },
-                     [windows] { return windows->compute(); }});
+  scores_.push_back(
+      {key,
+       [windows, lit](const ScoredRows& rows) {
+         const std::int64_t height = std::min(rows.truth.size(0), rows.fresh + windows->overlap());
+         std::optional<at::Tensor> centres;
+         if (lit) centres = detail::last_rows(rows.lit, height);
+         const auto last = [&](const at::Tensor& image) {
+           return detail::last_rows(image, height);
+         };
+         const at::Tensor prediction = last(rows.prediction);
+         const at::Tensor truth = last(rows.truth), valid = last(rows.valid);
+         if constexpr (requires { windows->update(prediction, truth, valid, centres); }) {
+           windows->update(prediction, truth, valid, centres);
+         } else {  // scores of one image
+           windows->update(prediction, valid, centres);
+         }
+       },
+       [windows] { return windows->compute(); }});
 }
 
 DEEPLIGHT_INLINE void RasterScores::add_multi_scale(const RasterScoreOptions& options, bool lit) {
@@ -162,10 +153,10 @@ DEEPLIGHT_INLINE void RasterScores::add_no_reference(const RasterScoreOptions& o
     add_piqe("lit_piqe", true);
     add_entropy(options, false);
     add_entropy(options, true);
-    for (const bool lit : {false, true})
-      add_sharpness<metrics::AverageGradientAccumulator>("average_gradient", lit);
-    for (const bool lit : {false, true})
-      add_sharpness<metrics::LaplacianVarianceAccumulator>("laplacian_variance", lit);
+    add_windowed("average_gradient", metrics::AverageGradientAccumulator(), false);
+    add_windowed("lit_average_gradient", metrics::AverageGradientAccumulator(), true);
+    add_windowed("laplacian_variance", metrics::LaplacianVarianceAccumulator(), false);
+    add_windowed("lit_laplacian_variance", metrics::LaplacianVarianceAccumulator(), true);
   }
   if (options.niqe_model) {
     const std::int64_t block = options.niqe_model->options.block_size;

@@ -4,6 +4,7 @@
 // x = g[0] + column g[1] + row g[2], y = g[3] + column g[4] + row g[5].
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <cstdint>
 #include <string>
@@ -24,6 +25,15 @@ struct Window {
   /// The same ground on a grid whose cells are `scale` times smaller.
   Window refined(std::int64_t scale) const {
     return {row * scale, column * scale, rows * scale, columns * scale};
+  }
+
+  /// What two windows share; without rows or columns where they share nothing.
+  Window intersection(const Window& other) const {
+    const std::int64_t top = std::max(row, other.row), left = std::max(column, other.column);
+    const std::int64_t bottom = std::min(row + rows, other.row + other.rows);
+    const std::int64_t right = std::min(column + columns, other.column + other.columns);
+    return {top, left, std::max<std::int64_t>(bottom - top, 0),
+            std::max<std::int64_t>(right - left, 0)};
   }
 };
 

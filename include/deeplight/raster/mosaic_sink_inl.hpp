@@ -130,10 +130,7 @@ DEEPLIGHT_INLINE void MosaicSink::write(const Window& window, const ValueArray& 
     for (std::int64_t right = window.column / side_; right * side_ < window.column + window.columns;
          ++right) {
       const Window part = window_of({down, right});
-      Window both{std::max(part.row, window.row), std::max(part.column, window.column), 0, 0};
-      both.rows = std::min(part.row + part.rows, window.row + window.rows) - both.row;
-      both.columns =
-          std::min(part.column + part.columns, window.column + window.columns) - both.column;
+      const Window both = part.intersection(window);
       const ValidArray seen = detail::part_of_array(valid, both, window);
       writer_of({down, right})
           .write({both.row - part.row, both.column - part.column, both.rows, both.columns},

@@ -2,10 +2,10 @@
 #pragma once
 
 #include <algorithm>
-#include <bit>
 #include <cstdint>
 #include <cstring>
 
+#include "deeplight/core/finite.hpp"
 #include "deeplight/raster/band_info.hpp"
 
 namespace deeplight::detail {
@@ -27,10 +27,8 @@ inline void to_observations(const BandInfo& band, float* values, std::uint8_t* v
   for (std::int64_t i = 0; scaled && i < count; ++i) {
     values[i] = static_cast<float>(values[i] * band.scale + band.offset);
   }
-  constexpr std::uint32_t exponent = 0x7f800000;  // all of it set: infinite or no number
   for (std::int64_t i = 0; i < count; ++i) {
-    const bool finite = (std::bit_cast<std::uint32_t>(values[i]) & exponent) != exponent;
-    valid[i] = static_cast<std::uint8_t>(finite && valid[i] != 0);
+    valid[i] = static_cast<std::uint8_t>(is_finite(values[i]) && valid[i] != 0);
     values[i] = valid[i] != 0 ? values[i] : 0.0F;
   }
 }

@@ -13,12 +13,17 @@
 
 namespace deeplight {
 
-using SinkFactory = std::function<std::unique_ptr<RasterSink>(const std::filesystem::path& path,
-                                                              const Grid& grid, std::int64_t bands,
-                                                              const RasterWriterOptions& options)>;
+/// A format that is written.
+struct SinkFormat {
+  std::function<std::unique_ptr<RasterSink>(const std::filesystem::path& path, const Grid& grid,
+                                            std::int64_t bands, const RasterWriterOptions& options)>
+      open;
+  /// What the format refuses, before work begins: see `check_sink`.
+  std::function<void(const std::filesystem::path& path, Compression compression)> check;
+};
 
 /// Formats that are written, by name.
-const std::map<std::string, SinkFactory>& sinks();
+const std::map<std::string, SinkFormat>& sinks();
 
 /// `requested`, or what the name of the file says where that is empty.
 /// @throws InvalidArgument  an unknown format, with the known ones

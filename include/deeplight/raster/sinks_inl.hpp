@@ -29,30 +29,40 @@ class GeoTiffSink final : public RasterSink {
   std::int64_t block_;
 };
 
-template <class Sink>
-SinkFactory sink_factory() {
-  return [](const std::filesystem::path& path, const Grid& grid, std::int64_t bands,
-            const RasterWriterOptions& options) {
-    return std::make_unique<Sink>(path, grid, bands, options);
+/// What GDAL must be able to write for a format.
+inline auto check_of(DerivedFormat format) {
+  return [format](const std::filesystem::path& path, Compression compression) {
+    check_derivable(path, format, compression);
   };
 }
 
-inline SinkFactory derived_factory(DerivedFormat format) {
-  return [format](const std::filesystem::path& path, const Grid& grid, std::int64_t bands,
-                  const RasterWriterOptions& options) {
-    return std::make_unique<DerivedSink>(format, path, grid, bands, options);
-  };
+template <class Sink, class Check>
+SinkFormat sink_format_of(const Check& check) {
+  return {[](const std::filesystem::path& path, const Grid& grid, std::int64_t bands,
+             const RasterWriterOptions& options) {
+            return std::make_unique<Sink>(path, grid, bands, options);
+          },
+          check};
+}
+
+inline SinkFormat derived(DerivedFormat format) {
+  return {[format](const std::filesystem::path& path, const Grid& grid, std::int64_t bands,
+                   const RasterWriterOptions& options) {
+            return std::make_unique<DerivedSink>(format, path, grid, bands, options);
+          },
+          check_of(format)};
 }
 
 }  // namespace detail
 
-DEEPLIGHT_INLINE const std::map<std::string, SinkFactory>& sinks() {
-  static const std::map<std::string, SinkFactory> all = {
-      {"gtiff", detail::sink_factory<detail::GeoTiffSink>()},
-      {"gtiff-overviews", detail::derived_factory(DerivedFormat::gtiff_overviews)},
-      {"cog", detail::derived_factory(DerivedFormat::cog)},
-      {"vrt", detail::sink_factory<MosaicSink>()},
-      {"zarr", detail::derived_factory(DerivedFormat::zarr)},
+DEEPLIGHT_INLINE const std::map<std::string, SinkFormat>& sinks() {
+  using enum DerivedFormat;
+  static const std::map<std::string, SinkFormat> all = {
+      {"gtiff", detail::sink_format_of<detail::GeoTiffSink>(detail::check_of(gtiff_overviews))},
+      {"gtiff-overviews", detail::derived(gtiff_overviews)},
+      {"cog", detail::derived(cog)},
+      {"vrt", detail::sink_format_of<MosaicSink>(check_mosaic)},
+      {"zarr", detail::derived(zarr)},
   };
   return all;
 }
@@ -60,7 +70,7 @@ DEEPLIGHT_INLINE const std::map<std::string, SinkFactory>& sinks() {
 DEEPLIGHT_INLINE std::string sink_format(const std::filesystem::path& path,
                                          const std::string& requested) {
   std::vector<std::string> known;
-  for (const auto& [name, factory] : sinks()) known.push_back(name);
+  for (const auto& [name, format] : sinks()) known.push_back(name);
   require(requested.empty() || sinks().count(requested) == 1, "output '", path.string(),
           "': format '", requested, "' is not one of ", joined(known));
   if (!requested.empty()) return requested;
@@ -70,14 +80,7 @@ DEEPLIGHT_INLINE std::string sink_format(const std::filesystem::path& path,
 
 DEEPLIGHT_INLINE void check_sink(const std::filesystem::path& path, const std::string& requested,
                                  Compression compression) {
-  const std::string format = sink_format(path, requested);
-  if (format == "vrt") {
-    check_mosaic(path, compression);
-  } else if (format == "cog" || format == "zarr") {
-    check_derivable(path, enum_from_string<DerivedFormat>(format), compression);
-  } else {
-    check_derivable(path, DerivedFormat::gtiff_overviews, compression);
-  }
+  sinks().at(sink_format(path, requested)).check(path, compression);
 }
 
 }  // namespace deeplight
