@@ -18,7 +18,8 @@ namespace deeplight {
 
 /// gtiff_overviews: internal overviews, averages of valid pixels, down to 256 pixels.
 /// cog: the same in the layout that is read in parts over the network.
-/// zarr: a folder, Zarr version 2 as GDAL writes it, without overviews.
+/// zarr: a folder, Zarr version 2 as GDAL writes it, without overviews; `units` and `long_name` are
+/// attributes of each array.
 enum class DerivedFormat { gtiff_overviews, cog, zarr };
 DEEPLIGHT_ENUM(DerivedFormat, {{DerivedFormat::gtiff_overviews, "gtiff-overviews"},
                                {DerivedFormat::cog, "cog"},

@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <cmath>
 #include <memory>
+#include <string>
 #include <system_error>
 #include <utility>
 #include <vector>
@@ -66,17 +67,18 @@ class Temporary {
 
 using DatasetPointer = std::unique_ptr<GDALDataset, void (*)(GDALDataset*)>;
 
+/// @param access  GDAL's flags: rasters or arrays, to read or to update
 inline DatasetPointer open_dataset(const std::filesystem::path& path, unsigned access) {
-  return {GDALDataset::FromHandle(GDALOpenEx(path.string().c_str(), GDAL_OF_RASTER | access,
-                                             nullptr, nullptr, nullptr)),
-          [](GDALDataset* dataset) {
-            if (dataset != nullptr) GDALClose(dataset);
-          }};
+  return {
+      GDALDataset::FromHandle(GDALOpenEx(path.string().c_str(), access, nullptr, nullptr, nullptr)),
+      [](GDALDataset* dataset) {
+        if (dataset != nullptr) GDALClose(dataset);
+      }};
 }
 
 /// Overviews by halves until the longer side fits into a tile.
 inline bool build_overviews(const std::filesystem::path& path, Compression compression) {
-  const DatasetPointer dataset = open_dataset(path, GDAL_OF_UPDATE);
+  const DatasetPointer dataset = open_dataset(path, GDAL_OF_RASTER | GDAL_OF_UPDATE);
   if (dataset == nullptr) return false;
   std::vector<int> factors;
   const int longest = std::max(dataset->GetRasterXSize(), dataset->GetRasterYSize());
@@ -95,7 +97,7 @@ inline bool build_overviews(const std::filesystem::path& path, Compression compr
 /// The bands of a file; a Zarr of several has each in an array of its own.
 inline std::vector<DatasetPointer> band_datasets(const std::filesystem::path& path) {
   std::vector<DatasetPointer> bands;
-  DatasetPointer whole = open_dataset(path, GDAL_OF_READONLY);
+  DatasetPointer whole = open_dataset(path, GDAL_OF_RASTER);
   if (whole == nullptr) return bands;
   if (whole->GetRasterCount() > 0) {
     bands.push_back(std::move(whole));
@@ -107,13 +109,13 @@ inline std::vector<DatasetPointer> band_datasets(const std::filesystem::path& pa
     if (name == nullptr) return bands;
     // Beside the bands stand the coordinates.
     if (std::string(name).find("\":/Band") == std::string::npos) continue;
-    bands.push_back(open_dataset(name, GDAL_OF_READONLY));
+    bands.push_back(open_dataset(name, GDAL_OF_RASTER));
   }
 }
 
 /// Whether the copy holds the GeoTIFF's values: what a copy lost shows nowhere else.
 inline bool same_values(const std::filesystem::path& source, const std::filesystem::path& copy) {
-  const DatasetPointer first = open_dataset(source, GDAL_OF_READONLY);
+  const DatasetPointer first = open_dataset(source, GDAL_OF_RASTER);
   const std::vector<DatasetPointer> parts = band_datasets(copy);
   if (first == nullptr || parts.empty()) return false;
   const int rows = first->GetRasterYSize(), columns = first->GetRasterXSize();
@@ -142,6 +144,27 @@ inline bool same_values(const std::filesystem::path& source, const std::filesyst
         if (!same) return false;
       }
     }
+  }
+  return true;
+}
+
+/// Gives a Zarr what GDAL's copy lacks: the bands' units, and their names as `long_name`, where
+/// xarray and all that knows CF look for them.
+inline bool describe_arrays(GDALDataset& source, const std::filesystem::path& copy,
+                            const std::string& name_of_one) {
+  const DatasetPointer dataset = open_dataset(copy, GDAL_OF_MULTIDIM_RASTER | GDAL_OF_UPDATE);
+  if (dataset == nullptr) return false;
+  const std::shared_ptr<GDALGroup> group = dataset->GetRootGroup();
+  const int bands = source.GetRasterCount();
+  for (int number = 1; number <= bands; ++number) {
+    GDALRasterBand& band = *source.GetRasterBand(number);
+    const std::string long_name = band.GetDescription(), units = band.GetUnitType();
+    const auto array = group->OpenMDArray(bands == 1 ? name_of_one : concat("Band", number));
+    if (array == nullptr || (!units.empty() && !array->SetUnit(units))) return false;
+    if (long_name.empty()) continue;
+    const auto attribute =
+        array->CreateAttribute("long_name", {}, GDALExtendedDataType::CreateString());
+    if (attribute == nullptr || !attribute->Write(long_name.c_str())) return false;
   }
   return true;
 }
@@ -221,7 +244,7 @@ DEEPLIGHT_INLINE void derive_raster(const std::filesystem::path& source,
     if (const std::string missing = detail::missing_tile(source); !missing.empty()) fail(missing);
   } else {
     made = copy.path();
-    const detail::DatasetPointer original = detail::open_dataset(source, GDAL_OF_READONLY);
+    const detail::DatasetPointer original = detail::open_dataset(source, GDAL_OF_RASTER);
     if (original == nullptr) fail("GDAL: " + errors.text());
     GDALDataset* written =
         GetGDALDriverManager()
@@ -232,7 +255,10 @@ DEEPLIGHT_INLINE void derive_raster(const std::filesystem::path& source,
                     .List(),
                 nullptr, nullptr);
     if (written != nullptr) GDALClose(written);
-    if (written == nullptr || errors.failed()) fail("GDAL: " + errors.text());
+    const bool described =
+        written != nullptr && (format != DerivedFormat::zarr ||
+                               detail::describe_arrays(*original, made, path.stem().string()));
+    if (!described || errors.failed()) fail("GDAL: " + errors.text());
     if (!detail::same_values(source, made)) fail("read back, its values differ");
   }
   if (!detail::sync_all(made)) fail(std::generic_category().message(errno));

@@ -76,9 +76,17 @@ inline RasterInfo describe(GDALDataset& dataset, const std::string& path) {
   return info;
 }
 
-inline BandInfo describe_band(GDALRasterBand& band) {
+/// A band's name: GDAL's, or what NetCDF and Zarr call `long_name`.
+inline std::string name_of(GDALDataset& dataset, GDALRasterBand& band) {
+  if (const std::string name = band.GetDescription(); !name.empty()) return name;
+  const char* name = band.GetMetadataItem("long_name");
+  if (name == nullptr && dataset.GetRasterCount() == 1) name = dataset.GetMetadataItem("long_name");
+  return name == nullptr ? "" : name;
+}
+
+inline BandInfo describe_band(GDALDataset& dataset, GDALRasterBand& band) {
   BandInfo info;
-  info.name = band.GetDescription();
+  info.name = name_of(dataset, band);
   if (const char* units = band.GetUnitType(); units != nullptr) info.units = units;
   info.dtype = stored_type(band.GetRasterDataType());
   info.color = GDALGetColorInterpretationName(band.GetColorInterpretation());
@@ -225,7 +233,7 @@ DEEPLIGHT_INLINE RasterReader RasterReader::adopt(std::shared_ptr<void> dataset,
       info.has_alpha = true;
       continue;
     }
-    info.bands.push_back(detail::describe_band(band));
+    info.bands.push_back(detail::describe_band(gdal, band));
     state->numbers.push_back(number);
   }
   gdal.GetRasterBand(1)->GetMaskFlags();  // looks for masks, which may fail

@@ -7,6 +7,7 @@
 #include <cmath>
 #include <fstream>
 #include <iterator>
+#include <nlohmann/json.hpp>
 
 #include "deeplight/core/errors.hpp"
 #include "deeplight/raster/raster_reader.hpp"
@@ -30,6 +31,25 @@ int overviews(const std::filesystem::path& path) {
   const int count = dataset->GetRasterBand(1)->GetOverviewCount();
   GDALClose(dataset);
   return count;
+}
+
+nlohmann::json json_of(const std::filesystem::path& file) {
+  return nlohmann::json::parse(std::ifstream(file));
+}
+
+/// A Zarr of 20x30 pixels.
+void write_zarr(const std::filesystem::path& path, std::int64_t bands,
+                const RasterWriterOptions& options) {
+  Grid grid;
+  grid.rows = 20;
+  grid.columns = 30;
+  ValueArray values = make_array<ValueArray>(bands, 20, 30);
+  ValidArray valid = make_array<ValidArray>(bands, 20, 30);
+  values.fill(2);
+  valid.fill(1);
+  DerivedSink sink(DerivedFormat::zarr, path, grid, bands, options);
+  sink.write({0, 0, 20, 30}, values, valid);
+  sink.close();
 }
 
 }  // namespace
@@ -59,13 +79,47 @@ TEST_CASE("formats: values, validity, place and descriptions survive") {
       CHECK(same_crs(reader.grid().crs_wkt, sample.grid.crs_wkt));
       CHECK(std::isnan(reader.info().bands[1].nodata.value()));
       CHECK(reader.info().metadata.at("DEEPLIGHT_MODEL") == "none");
-      if (format == DerivedFormat::zarr) continue;
+      CHECK(reader.info().bands[0].name == "radiance");
       CHECK(reader.info().bands[1].name == "spread");
       CHECK(reader.info().bands[0].units == "nW cm-2 sr-1");
+      CHECK(reader.info().bands[1].units == "nW cm-2 sr-1");
+      if (format == DerivedFormat::zarr) continue;
       CHECK(overviews(folder / file) == 3);
       CHECK(structure(folder / file, "LAYOUT") == (format == DerivedFormat::cog ? "COG" : ""));
     }
   }
+}
+
+TEST_CASE("formats: a Zarr's arrays say what they are, one by one and together") {
+  const std::vector<std::string> names{"light \"\u00e9t\u00e9\"", "spread"};
+  for (const int bands : {1, 2}) {
+    CAPTURE(bands);
+    const TemporaryFolder folder;
+    write_zarr(folder / "sr.zarr", bands,
+               {.band_names = {names.begin(), names.begin() + bands}, .units = "nW cm-2 sr-1"});
+    // xarray reads the attributes of each array, or all of them from one file.
+    const auto together = json_of(folder / "sr.zarr/.zmetadata")["metadata"];
+    for (int band = 0; band < bands; ++band) {
+      const std::string array = bands == 1 ? "sr" : concat("Band", band + 1);
+      const std::string& name = names[static_cast<std::size_t>(band)];
+      const auto attributes = json_of(folder / "sr.zarr" / array / ".zattrs");
+      CHECK(attributes["long_name"] == name);
+      CHECK(attributes["units"] == "nW cm-2 sr-1");
+      CHECK(together[array + "/.zattrs"] == attributes);
+      const RasterReader reader("ZARR:\"" + (folder / "sr.zarr").string() + "\":/" + array);
+      CHECK(reader.info().bands[0].name == name);
+      CHECK(reader.info().bands[0].units == "nW cm-2 sr-1");
+    }
+  }
+}
+
+TEST_CASE("formats: a Zarr without names and units has no empty ones") {
+  const TemporaryFolder folder;
+  write_zarr(folder / "sr.zarr", 1, {.metadata = {{"DEEPLIGHT_MODEL", "none"}}});
+  const auto attributes = json_of(folder / "sr.zarr/sr/.zattrs");
+  CHECK(attributes["DEEPLIGHT_MODEL"] == "none");
+  CHECK_FALSE(attributes.contains("long_name"));
+  CHECK_FALSE(attributes.contains("units"));
 }
 
 TEST_CASE("formats: overviews are means of valid pixels") {

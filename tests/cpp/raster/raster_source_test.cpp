@@ -125,6 +125,8 @@ TEST_CASE("containers: Zarr, NetCDF and HDF5 subdatasets") {
   const TemporaryFolder folder;
   make_raster(folder / "a.tif", {.rows = 6, .columns = 5, .finish = [](GDALDataset& dataset) {
                                    dataset.GetRasterBand(1)->SetNoDataValue(-1);
+                                   dataset.GetRasterBand(1)->SetMetadataItem("long_name", "light");
+                                   dataset.SetMetadataItem("long_name", "light");
                                  }});
   const Block expected = RasterReader(folder / "a.tif").read();
   for (const auto& [driver, file] : {std::pair{"netCDF", "a.nc"}, std::pair{"Zarr", "a.zarr"}}) {
@@ -133,6 +135,7 @@ TEST_CASE("containers: Zarr, NetCDF and HDF5 subdatasets") {
     copy_as(folder / "a.tif", (folder / file).string(), driver);
     const RasterReader reader(folder / file);
     CHECK(reader.info().driver == driver);
+    CHECK(reader.info().bands[0].name == "light");
     CHECK(reader.read().values == expected.values);
     CHECK(reader.grid().geotransform == RasterReader(folder / "a.tif").grid().geotransform);
     CHECK(same_crs(reader.grid().crs_wkt, RasterReader(folder / "a.tif").grid().crs_wkt));
