@@ -89,6 +89,20 @@ DEEPLIGHT_INLINE kernels::ProjectionGeometry projection_geometry(const at::Tenso
   return {input.size(0), input.size(1), weight.size(sizes.transposed ? 1 : 0), axis(0), axis(1)};
 }
 
+/// Weights as the products read them. @param weight  contiguous, [O, I, kh, kw] or transposed
+template <class T>
+at::Tensor packed_weights(const kernels::ProjectionTable<T>& table,
+                          const kernels::ProjectionGeometry& g, const T* weight,
+                          const at::TensorOptions& options) {
+  const std::int64_t taps = g.rows.kernel * g.columns.kernel;
+  const auto packed = at::empty({table.weights_size(g)}, options);
+  if (g.rows.transposed)
+    table.pack(g, weight, g.out_channels * taps, taps, packed.template mutable_data_ptr<T>());
+  else
+    table.pack(g, weight, taps, g.in_channels * taps, packed.template mutable_data_ptr<T>());
+  return packed;
+}
+
 /// The image and, if asked for, the sums before activation (else an undefined tensor).
 /// @param layout  of the results; the input's if absent
 DEEPLIGHT_INLINE std::tuple<at::Tensor, at::Tensor> projection_conv2d_cpu(
@@ -121,13 +135,10 @@ DEEPLIGHT_INLINE std::tuple<at::Tensor, at::Tensor> projection_conv2d_cpu(
   if (out.numel() == 0) return {out, sums};
   const auto kernel = weight.contiguous(), shift = bias ? bias->contiguous() : at::Tensor();
   const auto factors = slope ? slope->contiguous() : at::Tensor();
-  const std::int64_t taps = g.rows.kernel * g.columns.kernel;
   AT_DISPATCH_FLOATING_TYPES(input.scalar_type(), "projection_conv2d", [&] {
     const kernels::ProjectionTable<scalar_t>& table = tables.of<scalar_t>();
-    const auto packed = at::empty({table.weights_size(g)}, input.options());
-    table.pack(g, kernel.const_data_ptr<scalar_t>(),
-               sizes.transposed ? g.out_channels * taps : taps,
-               sizes.transposed ? taps : g.in_channels * taps, packed.mutable_data_ptr<scalar_t>());
+    const auto packed =
+        packed_weights(table, g, kernel.const_data_ptr<scalar_t>(), input.options());
     kernels::ProjectionEpilogue<scalar_t> epilogue;
     if (bias) epilogue.bias = shift.const_data_ptr<scalar_t>();
     if (bias && bias->dim() == 2) epilogue.bias_phase = g.out_channels;

@@ -1,5 +1,4 @@
-// Backward of projection_conv.hpp on the CPU: one pass through the activation, which leaves the
-// gradient of the sums where both products read it.
+// Backward of projection_conv.hpp on the CPU.
 #pragma once
 
 #include <ATen/Dispatch.h>
@@ -17,88 +16,74 @@ namespace deeplight::functional::detail {
 /// To input, weight, bias, slope; undefined where not asked for.
 using ProjectionGradients = std::tuple<at::Tensor, at::Tensor, at::Tensor, at::Tensor>;
 
-/// An image channels last, with a border of zeros and what products read beyond its end.
-struct PaddedImage {
-  at::Tensor memory;  // [B * rows * columns * channels + slack]
-  std::int64_t rows = 0, columns = 0, top = 0, left = 0;
-};
-
-/// Where `image` goes in a buffer that starts `padding` pixels before it and has at least
-/// `rows` x `columns` pixels.
+/// An image as the kernels' larger or smaller one, without an activation.
 template <class T>
-PaddedImage make_padded(const at::Tensor& image, Pair padding, std::int64_t rows,
-                        std::int64_t columns, kernels::ProjectionTailGradient<T>& task) {
-  PaddedImage padded{{},
-                     std::max(rows, padding[0] + image.size(2)),
-                     std::max(columns, padding[1] + image.size(3)),
-                     padding[0],
-                     padding[1]};
-  const std::int64_t size = image.size(0) * padded.rows * padded.columns * image.size(1);
-  padded.memory = on_large_pages(at::empty({size + kernels::gradient_slack}, image.options()));
-  task.batch = image.size(0), task.channels = image.size(1);
-  task.rows = image.size(2), task.columns = image.size(3);
-  task.grad = const_image_view<T>(image);
-  task.out = padded.memory.mutable_data_ptr<T>();
-  task.out_rows = padded.rows, task.out_columns = padded.columns;
-  task.top = padded.top, task.left = padded.left;
-  return padded;
+kernels::ProjectionTailGradient<T> plain_gradient(const at::Tensor& image) {
+  kernels::ProjectionTailGradient<T> plain;
+  plain.batch = image.size(0), plain.channels = image.size(1);
+  plain.rows = image.size(2), plain.columns = image.size(3);
+  plain.grad = const_image_view<T>(image);
+  return plain;
 }
 
-/// One copy of an image for the products.
+/// Channels-last memory of an image after its tail.
 template <class T>
-PaddedImage padded_copy(const kernels::ProjectionTable<T>& table, const at::Tensor& image,
-                        Pair padding, std::int64_t rows, std::int64_t columns) {
-  kernels::ProjectionTailGradient<T> task;
-  auto padded = make_padded(image, padding, rows, columns, task);
-  table.tail_gradient(task, torch_parallel());
-  return padded;
+at::Tensor packed_pixels(const kernels::ProjectionTable<T>& table,
+                         const kernels::ProjectionTailGradient<T>& image,
+                         const at::TensorOptions& options) {
+  const auto memory =
+      on_large_pages(at::empty({image.batch, image.rows, image.columns, image.channels}, options));
+  table.tail_gradient(image, memory.template mutable_data_ptr<T>(), torch_parallel());
+  return memory;
 }
 
-/// Sizes of the product that sums the gradient of a weight; without the images.
-template <class T>
-kernels::ProjectionPair<T> projection_pair(const at::Tensor& small, std::int64_t large_channels,
-                                           Pair kernel, Pair stride) {
-  kernels::ProjectionPair<T> pair;
-  pair.batch = small.size(0);
-  pair.small_channels = small.size(1);
-  pair.small_rows = small.size(2);
-  pair.small_columns = small.size(3);
-  pair.large_channels = large_channels;
-  pair.large_rows = (pair.small_rows - 1) * stride[0] + kernel[0];
-  pair.large_columns = (pair.small_columns - 1) * stride[1] + kernel[1];
-  pair.kernel_h = kernel[0];
-  pair.kernel_w = kernel[1];
-  pair.stride_h = stride[0];
-  pair.stride_w = stride[1];
-  // By the sizes alone: the number of threads must not change the order of the sums.
-  constexpr std::int64_t items = 32;
-  pair.parts = std::clamp<std::int64_t>((items + kernel[0] - 1) / kernel[0], 1,
-                                        std::max<std::int64_t>(pair.batch * pair.small_rows, 1));
-  return pair;
-}
-
-/// The gradient [S, L, kh, kw] of a weight, summed over both images of the pair.
-template <class T>
-at::Tensor sum_weight_gradient(const kernels::ProjectionTable<T>& table,
-                               const kernels::ProjectionPair<T>& pair,
-                               const at::TensorOptions& options) {
-  const std::int64_t width = table.gradient_width(pair);
-  const at::Tensor parts =
-      at::empty({pair.parts, pair.kernel_h, pair.small_channels, width}, options);
-  table.weight_gradient(pair, parts.mutable_data_ptr<T>(), torch_parallel());
-  const at::Tensor total = parts[0];
-  for (std::int64_t part = 1; part < pair.parts; ++part) total.add_(parts[part]);
-  return total.narrow(2, 0, pair.kernel_w * pair.large_channels)
-      .reshape({pair.kernel_h, pair.small_channels, pair.kernel_w, pair.large_channels})
-      .permute({1, 3, 0, 2})
-      .contiguous();
-}
-
-/// Channels-last memory of an image without a border: the image's own, or a copy.
+/// The same of an image as it is: its own memory where it lies channels last.
 template <class T>
 at::Tensor packed_pixels(const kernels::ProjectionTable<T>& table, const at::Tensor& image) {
   if (image.is_contiguous(at::MemoryFormat::ChannelsLast)) return image;
-  return padded_copy<T>(table, image, {0, 0}, 0, 0).memory;
+  return packed_pixels(table, plain_gradient<T>(image), image.options());
+}
+
+/// Sizes of both images; what to compute is left open.
+template <class T>
+kernels::ProjectionPair<T> projection_pair(const at::Tensor& small,
+                                           const kernels::ProjectionTailGradient<T>& large,
+                                           Pair kernel, Pair stride, Pair padding) {
+  kernels::ProjectionPair<T> pair;
+  pair.small_channels = small.size(1);
+  pair.small_rows = small.size(2);
+  pair.small_columns = small.size(3);
+  pair.large = large;
+  pair.kernel_h = kernel[0], pair.kernel_w = kernel[1];
+  pair.stride_h = stride[0], pair.stride_w = stride[1];
+  pair.padding_h = padding[0], pair.padding_w = padding[1];
+  // By the sizes alone: the number of threads must not change the order of the sums.
+  const double work = static_cast<double>(small.numel()) *
+                      static_cast<double>(large.channels * kernel[0] * kernel[1]);
+  const std::int64_t parts = work < 1e7 ? 4 : work < 1e9 ? 8 : 16;
+  pair.parts = std::clamp<std::int64_t>(small.size(0) * small.size(2), 1, parts);
+  return pair;
+}
+
+/// Where the parts of a weight's gradient go.
+template <class T>
+at::Tensor gradient_parts(const kernels::ProjectionTable<T>& table,
+                          kernels::ProjectionPair<T>& pair, const at::TensorOptions& options) {
+  const auto parts = at::empty(
+      {pair.parts, pair.kernel_h, pair.small_channels, table.gradient_width(pair)}, options);
+  pair.gradient = parts.template mutable_data_ptr<T>();
+  return parts;
+}
+
+/// The parts' sum as a weight [S, L, kh, kw].
+template <class T>
+at::Tensor sum_parts(const kernels::ProjectionPair<T>& pair, const at::Tensor& parts) {
+  const at::Tensor total = parts[0];
+  for (std::int64_t part = 1; part < pair.parts; ++part) total.add_(parts[part]);
+  return total.narrow(2, 0, pair.kernel_w * pair.large.channels)
+      .reshape({pair.kernel_h, pair.small_channels, pair.kernel_w, pair.large.channels})
+      .permute({1, 3, 0, 2})
+      .contiguous();
 }
 
 /// Gradient of a weight [S, L, kh, kw] from the smaller image and the larger one.
@@ -113,13 +98,12 @@ DEEPLIGHT_INLINE at::Tensor projection_weight_gradient_cpu(const kernels::Projec
   at::Tensor gradient;
   AT_DISPATCH_FLOATING_TYPES(small.scalar_type(), "projection_weight_gradient", [&] {
     const kernels::ProjectionTable<scalar_t>& table = tables.of<scalar_t>();
-    auto pair = projection_pair<scalar_t>(small, large.size(1), kernel, stride);
-    const auto narrow = packed_pixels(table, small);
-    const auto padded = padded_copy(table, large, padding, pair.large_rows, pair.large_columns);
-    pair.large_rows = padded.rows, pair.large_columns = padded.columns;
-    pair.small = narrow.template const_data_ptr<scalar_t>();
-    pair.large = padded.memory.template const_data_ptr<scalar_t>();
-    gradient = sum_weight_gradient(table, pair, small.options());
+    auto pair = projection_pair(small, plain_gradient<scalar_t>(large), kernel, stride, padding);
+    const auto pixels = packed_pixels(table, small);
+    pair.small = pixels.template const_data_ptr<scalar_t>();
+    const auto parts = gradient_parts(table, pair, small.options());
+    table.pair_gradient(pair, torch_parallel());
+    gradient = sum_parts(pair, parts);
   });
   return gradient;
 }
@@ -153,15 +137,7 @@ ProjectionGradients projection_backward_cpu_as(const kernels::ProjectionTables& 
                                                const ProjectionWanted& wanted) {
   const auto& table = tables.of<T>();
   const Pair kernel{weight.size(2), weight.size(3)};
-  const bool transposed = sizes.transposed;
-  const auto& small = transposed ? input : grad;
-  auto pair = projection_pair<T>(small, (transposed ? grad : input).size(1), kernel, sizes.stride);
-  const Pair border = transposed ? sizes.padding : Pair{0, 0};
-
-  kernels::ProjectionTailGradient<T> task;
-  const auto padded = transposed
-                          ? make_padded(grad, border, pair.large_rows, pair.large_columns, task)
-                          : make_padded(grad, border, 0, 0, task);
+  auto task = plain_gradient<T>(grad);
   const auto factors = slope.defined() ? slope.contiguous() : slope;
   at::Tensor bias_rows, slope_rows;
   const std::int64_t rows = grad.size(0) * grad.size(2), channels = grad.size(1);
@@ -179,36 +155,45 @@ ProjectionGradients projection_backward_cpu_as(const kernels::ProjectionTables& 
     bias_rows = at::empty({rows, task.phases, channels}, grad.options());
     task.bias = bias_rows.template mutable_data_ptr<T>();
   }
-  table.tail_gradient(task, torch_parallel());
-  const T* by_sums = padded.memory.template const_data_ptr<T>();
 
   at::Tensor by_input, by_weight, by_bias, by_slope;
-  if (wanted.weight) {
-    if (transposed) {
-      const auto own = packed_pixels(table, input);
-      pair.small = own.template const_data_ptr<T>(), pair.large = by_sums;
-      pair.large_rows = padded.rows, pair.large_columns = padded.columns;
-      by_weight = sum_weight_gradient(table, pair, grad.options());
-    } else {
-      const auto own =
-          padded_copy(table, input, sizes.padding, pair.large_rows, pair.large_columns);
-      pair.small = by_sums, pair.large = own.memory.template const_data_ptr<T>();
-      pair.large_rows = own.rows, pair.large_columns = own.columns;
-      by_weight = sum_weight_gradient(table, pair, grad.options());
+  if (sizes.transposed) {
+    auto pair = projection_pair(input, task, kernel, sizes.stride, sizes.padding);
+    at::Tensor pixels, parts, packed;
+    if (wanted.weight) {
+      pixels = packed_pixels(table, input);
+      pair.small = pixels.template const_data_ptr<T>();
+      parts = gradient_parts(table, pair, grad.options());
     }
-  }
-  if (wanted.input) {
-    // The padded gradient is an image of its own, whose border need not be made again.
-    const auto image =
-        padded.memory.narrow(0, 0, grad.size(0) * padded.rows * padded.columns * channels)
-            .view({grad.size(0), padded.rows, padded.columns, channels})
-            .permute({0, 3, 1, 2});
-    const ProjectionSizes turned{sizes.stride,
-                                 transposed ? Pair{0, 0} : sizes.padding,
-                                 !transposed,
-                                 {input.size(2), input.size(3)}};
-    by_input = std::get<0>(projection_conv2d_cpu(tables, image, weight, {}, turned, {}, {}, 1.0,
-                                                 false, input.suggest_memory_format()));
+    if (wanted.input) {
+      const auto kernels = weight.contiguous();
+      packed =
+          packed_weights(table, projection_geometry(grad, weight, {sizes.stride, sizes.padding}),
+                         kernels.template const_data_ptr<T>(), grad.options());
+      pair.weights = packed.template const_data_ptr<T>();
+      by_input = on_large_pages(
+          at::empty(input.sizes(), input.options().memory_format(input.suggest_memory_format())));
+      pair.out = image_view<T>(by_input);
+    }
+    table.pair_gradient(pair, torch_parallel());
+    if (wanted.weight) by_weight = sum_parts(pair, parts);
+  } else {
+    const auto pixels = packed_pixels(table, task, grad.options());
+    if (wanted.weight) {
+      auto pair =
+          projection_pair(grad, plain_gradient<T>(input), kernel, sizes.stride, sizes.padding);
+      pair.small = pixels.template const_data_ptr<T>();
+      const auto parts = gradient_parts(table, pair, grad.options());
+      table.pair_gradient(pair, torch_parallel());
+      by_weight = sum_parts(pair, parts);
+    }
+    if (wanted.input) {
+      const ProjectionSizes turned{
+          sizes.stride, sizes.padding, true, {input.size(2), input.size(3)}};
+      by_input = std::get<0>(projection_conv2d_cpu(tables, pixels.permute({0, 3, 1, 2}), weight, {},
+                                                   turned, {}, {}, 1.0, false,
+                                                   input.suggest_memory_format()));
+    }
   }
   if (bias_rows.defined()) {
     by_bias = sum_rows<T>(bias_rows, grad.size(2), by_phase ? sizes.stride[0] : 1);

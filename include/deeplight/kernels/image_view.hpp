@@ -8,6 +8,7 @@
 
 #include "deeplight/kernels/convolution_axis.hpp"
 #include "deeplight/kernels/simd.hpp"
+#include "deeplight/kernels/streamed_store.hpp"
 #include "deeplight/kernels/transpose_cpu.hpp"
 
 namespace deeplight::kernels {
@@ -43,11 +44,13 @@ class Scratch {
 };
 
 /// Copies `count` pixels of one row between layouts.
+/// @param streamed  past the cache, where whole lines allow it: see streamed_store.hpp
 template <class T>
 void copy_pixels(const ImageView<const T>& from, const ImageView<T>& to, std::int64_t channels,
-                 std::int64_t count) {
+                 std::int64_t count, bool streamed = false) {
   if (from.channel == 1 && to.channel == 1) {
     if (from.column == channels && to.column == channels) {
+      if (streamed && copy_streamed(from.data, to.data, channels * count)) return;
       std::memcpy(to.data, from.data, static_cast<std::size_t>(channels * count) * sizeof(T));
       return;
     }
@@ -61,7 +64,7 @@ void copy_pixels(const ImageView<const T>& from, const ImageView<T>& to, std::in
   if (from.column == 1 && to.channel == 1)
     return transpose(from.data, from.channel, to.data, to.column, channels, count, true);
   if (from.channel == 1 && to.column == 1)
-    return transpose(from.data, from.column, to.data, to.channel, count, channels, false);
+    return transpose(from.data, from.column, to.data, to.channel, count, channels, false, streamed);
   constexpr std::int64_t tile = 16;
   for (std::int64_t x0 = 0; x0 < count; x0 += tile) {
     const std::int64_t x1 = x0 + tile < count ? x0 + tile : count;

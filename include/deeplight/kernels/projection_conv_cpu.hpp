@@ -47,9 +47,9 @@ struct ProjectionTable {
                std::int64_t output_step, T* packed);
   void (*forward)(const ProjectionGeometry&, const ImageView<const T>&, const T* weights,
                   const ProjectionEpilogue<T>&, const ImageView<T>&, const ParallelFor&);
-  void (*tail_gradient)(const ProjectionTailGradient<T>&, const ParallelFor&);
+  void (*tail_gradient)(const ProjectionTailGradient<T>&, T* out, const ParallelFor&);
   std::int64_t (*gradient_width)(const ProjectionPair<T>&);
-  void (*weight_gradient)(const ProjectionPair<T>&, T* gradient, const ParallelFor&);
+  void (*pair_gradient)(const ProjectionPair<T>&, const ParallelFor&);
 };
 
 using ProjectionTables = ByType<ProjectionTable>;
@@ -106,6 +106,9 @@ class Sums {
         epilogue_(epilogue),
         out_(out),
         step_(g.columns.phases()),
+        streamed_(!epilogue.residual.data &&
+                  g.batch * g.out_channels * g.rows.out * g.columns.out * std::int64_t{sizeof(T)} >=
+                      streamed_bytes),
         sums_(pixels * width_),
         bias_(g.rows.phases() * step_ * width_) {
     for (std::int64_t phase = 0; phase < g.rows.phases() * step_; ++phase) {
@@ -133,17 +136,16 @@ class Sums {
     T* sums = of(pixel);
     const ImageView<T> out = out_.from(sample, y, x);
     const auto store = [&](const ImageView<T>& image) {
-      copy_pixels(ImageView<const T>{sums, 0, 1, 0, width_}, image, channels, count);
+      copy_pixels(ImageView<const T>{sums, 0, 1, 0, width_}, image, channels, count, streamed_);
     };
     if (epilogue_.sums.data) store(epilogue_.sums.from(sample, y, x));
-    if (epilogue_.slope && out.channel == 1) {
+    if (epilogue_.slope && out.channel == 1 && !streamed_) {
       for (std::int64_t i = 0; i < count; ++i)
         rectify(sums + i * width_, epilogue_.slope, out.data + i * out.column, channels);
     } else {
       if (epilogue_.slope)
-        for (std::int64_t i = 0; i < count * width_; i += width_)
-          for (std::int64_t c = 0; c < channels; ++c)
-            sums[i + c] = sums[i + c] > 0 ? sums[i + c] : sums[i + c] * epilogue_.slope[c];
+        for (std::int64_t i = 0; i < count; ++i)
+          rectify(sums + i * width_, epilogue_.slope, sums + i * width_, channels);
       store(out);
     }
     if (epilogue_.residual.data)
@@ -151,8 +153,9 @@ class Sums {
   }
 
  private:
-  static void rectify(const T* DEEPLIGHT_RESTRICT sums, const T* DEEPLIGHT_RESTRICT slope,
-                      T* DEEPLIGHT_RESTRICT to, std::int64_t channels) {
+  /// `to` may be `sums`.
+  static void rectify(const T* sums, const T* DEEPLIGHT_RESTRICT slope, T* to,
+                      std::int64_t channels) {
     for (std::int64_t c = 0; c < channels; ++c) to[c] = sums[c] > 0 ? sums[c] : sums[c] * slope[c];
   }
 
@@ -161,6 +164,7 @@ class Sums {
   const ProjectionEpilogue<T>& epilogue_;
   const ImageView<T>& out_;
   std::int64_t step_;
+  bool streamed_;
   Scratch<T> sums_, bias_;
 };
 
@@ -234,6 +238,7 @@ void transposed_forward(const ProjectionGeometry& g, const ImageView<const T>& i
         }
       }
     }
+    streamed_lines_written();
   });
 }
 
@@ -279,6 +284,7 @@ void strided_forward(const ProjectionGeometry& g, const ImageView<const T>& imag
           sums.write((q - top) * block, sample, q, x, product.rows);
       }
     }
+    streamed_lines_written();
   });
 }
 
@@ -301,7 +307,7 @@ template <class T, class Arch>
 constexpr ProjectionTable<T> table() {
   return {&projection_weights_size<T, Arch>,   &pack_projection_weights<T, Arch>,
           &projection_forward<T, Arch>,        &projection_tail_gradient<T>,
-          &projection_gradient_width<T, Arch>, &projection_weight_gradient<T, Arch>};
+          &projection_gradient_width<T, Arch>, &projection_pair_gradient<T, Arch>};
 }
 
 }  // namespace projection_detail
