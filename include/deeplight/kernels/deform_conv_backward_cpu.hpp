@@ -94,16 +94,20 @@ template <class T>
 void backward_offsets(const DeformBackward<T>& f, const DeformBlock<T>& block,
                       const DeformPlan<T>& plan, std::int64_t slot, const T* sums) {
   const std::int64_t positions = f.geometry.positions();
-  T* by_y = f.grad_offset + 2 * slot * positions + block.begin;
-  T* by_x = by_y + positions;
-  T* by_mask = f.grad_mask ? f.grad_mask + slot * positions + block.begin : nullptr;
-  for (std::int64_t p = 0; p < block.count; ++p) {
-    const T ly = plan.ly[p], lx = plan.lx[p];
-    const T* d = sums + p * 4;
-    by_y[p] = plan.mask[p] * ((1 - lx) * (d[2] - d[0]) + lx * (d[3] - d[1]));
-    by_x[p] = plan.mask[p] * ((1 - ly) * (d[1] - d[0]) + ly * (d[3] - d[2]));
-    if (by_mask)
-      by_mask[p] = (1 - ly) * ((1 - lx) * d[0] + lx * d[1]) + ly * ((1 - lx) * d[2] + lx * d[3]);
+  for (std::int64_t r = 0; r < block.rows; ++r) {
+    const std::int64_t at = block.begin + r * f.geometry.out_width;
+    T* by_y = f.grad_offset + 2 * slot * positions + at;
+    T* by_x = by_y + positions;
+    T* by_mask = f.grad_mask ? f.grad_mask + slot * positions + at : nullptr;
+    for (std::int64_t i = 0; i < block.width; ++i) {
+      const std::int64_t p = r * block.width + i;
+      const T ly = plan.ly[p], lx = plan.lx[p];
+      const T* d = sums + p * 4;
+      by_y[i] = plan.mask[p] * ((1 - lx) * (d[2] - d[0]) + lx * (d[3] - d[1]));
+      by_x[i] = plan.mask[p] * ((1 - ly) * (d[1] - d[0]) + ly * (d[3] - d[2]));
+      if (by_mask)
+        by_mask[i] = (1 - ly) * ((1 - lx) * d[0] + lx * d[1]) + ly * ((1 - lx) * d[2] + lx * d[3]);
+    }
   }
 }
 
@@ -112,17 +116,20 @@ template <class T>
 void backward_tile(const DeformBackward<T>& f, const DeformBlock<T>& block, T* tile) {
   const std::int64_t padded = f.padded_outputs(), row = f.groups * padded;
   std::memset(tile, 0, deform_block * row * sizeof(T));
-  for (std::int64_t group = 0; group < f.groups; ++group) {
-    const std::int64_t o = group * f.group_outputs();
-    T* to = tile + group * padded;
-    if (f.grad_position == 1) {
-      transpose(f.grad + o * f.grad_channel + block.begin, f.grad_channel, to, row,
-                f.group_outputs(), block.count, true);
-      continue;
+  for (std::int64_t r = 0; r < block.rows; ++r) {
+    const std::int64_t at = block.begin + r * f.geometry.out_width;
+    for (std::int64_t group = 0; group < f.groups; ++group) {
+      const std::int64_t o = group * f.group_outputs();
+      T* to = tile + r * block.width * row + group * padded;
+      if (f.grad_position == 1) {
+        transpose(f.grad + o * f.grad_channel + at, f.grad_channel, to, row, f.group_outputs(),
+                  block.width, true);
+        continue;
+      }
+      for (std::int64_t i = 0; i < block.width; ++i)
+        std::memcpy(to + i * row, f.grad + (at + i) * f.grad_position + o,
+                    f.group_outputs() * sizeof(T));
     }
-    for (std::int64_t p = 0; p < block.count; ++p)
-      std::memcpy(to + p * row, f.grad + (block.begin + p) * f.grad_position + o,
-                  f.group_outputs() * sizeof(T));
   }
   for (std::int64_t p = 0; p < block.count; ++p)
     for (std::int64_t o = 0; o < row; ++o) f.grad_bias[o] += tile[p * row + o];
@@ -134,6 +141,7 @@ void backward_tile(const DeformBackward<T>& f, const DeformBlock<T>& block, T* t
 template <class T, class Arch>
 void deform_backward(const DeformBackward<T>& f, std::int64_t begin, std::int64_t end) {
   const DeformGeometry& g = f.geometry;
+  const DeformBlocks blocks(g);
   const std::int64_t taps = g.taps(), depth = f.group_channels(), padded = f.padded_outputs();
   const std::int64_t at_once = deform_taps_at_once(taps, depth);
   const std::int64_t stride =
@@ -144,7 +152,7 @@ void deform_backward(const DeformBackward<T>& f, std::int64_t begin, std::int64_
   DeformScratch<deform_detail::DeformDots<T, Arch>> dots(1);
   DeformPlan<T> plan;
   for (std::int64_t b = begin; b < end; ++b) {
-    const DeformBlock<T> block(g, b);
+    const DeformBlock<T> block(g, blocks, b);
     deform_detail::backward_tile<T>(f, block, tile);
     for (std::int64_t first = 0; first < taps; first += at_once) {
       const std::int64_t held = taps - first < at_once ? taps - first : at_once;
@@ -161,7 +169,7 @@ void deform_backward(const DeformBackward<T>& f, std::int64_t begin, std::int64_
       }
       for (std::int64_t tap = 0; tap < held; ++tap) {
         for (std::int64_t og = 0; og < g.offset_groups; ++og) {
-          block.plan(f, og, first + tap, plan);
+          block.template plan<true>(f, og, first + tap, plan);
           auto& sums = *static_cast<deform_detail::DeformDots<T, Arch>*>(dots);
           std::memset(sums.lanes, 0, sizeof(sums.lanes));
           std::memset(sums.rest, 0, sizeof(sums.rest));
@@ -192,12 +200,13 @@ void deform_backward(const DeformBackward<T>& f, std::int64_t begin, std::int64_
 template <class T, class Arch>
 DeformRows deform_rows(const DeformSample<T>& f, std::int64_t begin, std::int64_t end) {
   const DeformGeometry& g = f.geometry;
+  const DeformBlocks blocks(g);
   DeformRows rows{g.height + 1, 0};
   DeformPlan<T> plan;
   for (std::int64_t b = begin; b < end; ++b) {
-    const DeformBlock<T> block(g, b);
+    const DeformBlock<T> block(g, blocks, b);
     for (std::int64_t slot = 0; slot < g.offset_groups * g.taps(); ++slot) {
-      block.plan(f, slot / g.taps(), slot % g.taps(), plan);
+      block.template plan<true>(f, slot / g.taps(), slot % g.taps(), plan);
       for (std::int64_t p = 0; p < deform_block; ++p) {
         if (!plan.inside[p]) continue;
         if (plan.row[p] < rows.first) rows.first = plan.row[p];

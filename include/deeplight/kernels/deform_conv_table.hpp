@@ -9,10 +9,27 @@
 
 namespace deeplight::kernels {
 
-/// Output positions that are computed together.
+/// Output positions that are computed together, at most.
 inline constexpr std::int64_t deform_block = 48;
 /// Rows of packed weights, and slack behind every buffer, in elements: no vector is wider.
 inline constexpr std::int64_t deform_slack = 16;
+
+/// How output positions are cut into blocks: rectangles, so that what the taps of a block sample
+/// lies close together and stays in the cache. Sixteen positions wide where the image is: one line
+/// of a plane.
+struct DeformBlocks {
+  std::int64_t width = 1, height = 1, across = 0, down = 0;
+
+  explicit DeformBlocks(const DeformGeometry& g) {
+    if (g.positions() == 0) return;
+    across = (g.out_width + 15) / 16;
+    width = (g.out_width + across - 1) / across;
+    height = deform_block / width;
+    down = (g.out_height + height - 1) / height;
+  }
+
+  std::int64_t count() const { return across * down; }
+};
 
 /// What forward and backward read.
 template <class T>
@@ -37,6 +54,7 @@ struct DeformForward : DeformSample<T> {
   const T* bias = nullptr;    // [outputs] or null
   T* out = nullptr;           // element (o, p) at out[o * out_channel + p * out_position]
   std::int64_t out_channel = 0, out_position = 1;  // one of them is 1
+  bool streamed = false;  // larger than the caches: written around them where that is possible
 };
 
 /// Rows of a [C, H, W] image by strides, copied into the padded NHWC form.

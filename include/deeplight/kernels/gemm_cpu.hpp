@@ -25,6 +25,8 @@ struct GemmBlock {
   std::int64_t b_depth = 0;
   T* c = nullptr;  // c[i * c_row + j]
   std::int64_t c_row = 0;
+  const T* start = nullptr;  // null: c; else what is added to, start[i * start_row + j]
+  std::int64_t start_row = 0;
 };
 
 inline namespace DEEPLIGHT_SIMD_TAG {
@@ -41,14 +43,15 @@ namespace gemm_detail {
 template <class T, class Arch, int rows, int packs>
 DEEPLIGHT_ALWAYS_INLINE void micro_kernel(const T* DEEPLIGHT_RESTRICT a, std::int64_t a_row,
                                           std::int64_t a_depth, const T* DEEPLIGHT_RESTRICT b,
-                                          std::int64_t b_depth, T* DEEPLIGHT_RESTRICT c,
-                                          std::int64_t c_row, std::int64_t depth) {
+                                          std::int64_t b_depth, const T* start,
+                                          std::int64_t start_row, T* c, std::int64_t c_row,
+                                          std::int64_t depth) {
   using Pack = simd::Pack<T, Arch>;
   Pack sum[rows][packs];
 #pragma GCC unroll 16
   for (int i = 0; i < rows; ++i)
 #pragma GCC unroll 4
-    for (int j = 0; j < packs; ++j) sum[i][j] = Pack::load(c + i * c_row + j * Pack::width);
+    for (int j = 0; j < packs; ++j) sum[i][j] = Pack::load(start + i * start_row + j * Pack::width);
   for (std::int64_t k = 0; k < depth; ++k) {
     Pack right[packs];
 #pragma GCC unroll 4
@@ -72,9 +75,12 @@ DEEPLIGHT_ALWAYS_INLINE void micro_kernel(const T* DEEPLIGHT_RESTRICT a, std::in
 template <class T, class Arch, int rows, int packs>
 DEEPLIGHT_ALWAYS_INLINE std::int64_t rows_from(std::int64_t i, const GemmBlock<T>& g,
                                                std::int64_t column) {
+  const T* const start = g.start ? g.start : g.c;
+  const std::int64_t start_row = g.start ? g.start_row : g.c_row;
   for (; i + rows <= g.rows; i += rows)
     micro_kernel<T, Arch, rows, packs>(g.a + i * g.a_row, g.a_row, g.a_depth, g.b + column,
-                                       g.b_depth, g.c + i * g.c_row + column, g.c_row, g.depth);
+                                       g.b_depth, start + i * start_row + column, start_row,
+                                       g.c + i * g.c_row + column, g.c_row, g.depth);
   return i;
 }
 
@@ -89,10 +95,10 @@ void panel(const GemmBlock<T>& g, std::int64_t column) {
 
 }  // namespace gemm_detail
 
-/// C += A B. Reads and writes `padded_columns(columns)` columns of B and C; the surplus columns of
-/// B must hold finite numbers or be ignored by the caller in C. Rows need no padding. Best speed
-/// where rows are a multiple of 12 (48 is), A's depth stride is 1, and B fits in half of the L2
-/// cache.
+/// C += A B, or C = start + A B. Reads and writes `padded_columns(columns)` columns of B and C; the
+/// surplus columns of B must hold finite numbers or be ignored by the caller in C. Rows need no
+/// padding. Best speed where rows are a multiple of 12 (48 is), A's depth stride is 1, and B fits
+/// in half of the L2 cache.
 template <class T, class Arch>
 void gemm_accumulate(const GemmBlock<T>& g) {
   constexpr std::int64_t width = simd::Pack<T, Arch>::width;

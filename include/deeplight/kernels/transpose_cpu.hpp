@@ -91,7 +91,7 @@ DEEPLIGHT_ALWAYS_INLINE void store(float* to, Vector a) {
 }
 #endif
 
-DEEPLIGHT_ALWAYS_INLINE void put(float* to, Vector a, bool streamed) {
+DEEPLIGHT_ALWAYS_INLINE void put(float* to, Vector a, [[maybe_unused]] bool streamed) {
 #if defined(__AVX512F__)
   if (streamed) return _mm512_stream_ps(to, a);
 #endif
@@ -144,7 +144,8 @@ DEEPLIGHT_ALWAYS_INLINE void small_block(const T* from, std::int64_t from_row, T
 /// At most `side` rows and columns.
 template <class T>
 DEEPLIGHT_ALWAYS_INLINE void block(const T* from, std::int64_t from_row, T* to, std::int64_t to_row,
-                                   std::int64_t rows, std::int64_t columns, bool streamed) {
+                                   std::int64_t rows, std::int64_t columns,
+                                   [[maybe_unused]] bool streamed) {
 #if defined(__SSE__)
   if constexpr (std::is_same_v<T, float>)
     if (rows >= side && columns >= side) return whole_block(from, from_row, to, to_row, streamed);

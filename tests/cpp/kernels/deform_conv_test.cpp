@@ -54,7 +54,7 @@ struct Run {
     sample.offset = of.offset.data(), sample.mask = of.mask.data();
   }
 
-  std::int64_t blocks() const { return (of.g.positions() + 47) / 48; }
+  std::int64_t blocks() const { return kernels::DeformBlocks(of.g).count(); }
 
   std::vector<double> forward(bool channels_last) const {
     std::vector<double> out(of.outputs * of.g.positions());
@@ -133,9 +133,25 @@ TEST_CASE_TEMPLATE("forward is the definition, in both layouts", Arch, kernels::
   }
 }
 
+TEST_CASE_TEMPLATE("blocks of every width are the definition, in both layouts", Arch,
+                   kernels::simd::Scalar, kernels::simd::Native) {
+  // Results 1, 16, 17, 32 and 41 wide: one column, whole blocks, and what is left of them.
+  for (const std::int64_t width : {1, 31, 32, 62, 80}) {
+    const DeformCase made = make_deform_case(unsigned(width), 16, 1, 1, 16, 7, width, 3);
+    const Run<Arch> run(made);
+    const auto rows = run.forward(false), last = run.forward(true);
+    for (std::int64_t o = 0; o < made.outputs; ++o)
+      for (std::int64_t p = 0; p < made.g.positions(); ++p) {
+        REQUIRE(rows[o * made.g.positions() + p] ==
+                doctest::Approx(made.out(o, p)).epsilon(1e-12).scale(10));
+        REQUIRE(last[p * made.outputs + o] == rows[o * made.g.positions() + p]);
+      }
+  }
+}
+
 TEST_CASE_TEMPLATE("gradients are those of finite differences", Arch, kernels::simd::Scalar,
                    kernels::simd::Native) {
-  DeformCase made = make_deform_case(9, 18, 3, 2, 6, 5, 7, 2);
+  DeformCase made = make_deform_case(9, 18, 3, 2, 6, 5, 35, 2);
   std::vector<double> grad(made.outputs * made.g.positions());
   for (std::size_t i = 0; i < grad.size(); ++i) grad[i] = std::sin(double(i) + 1);
   const auto found = Run<Arch>(made).backward(grad);
