@@ -12,13 +12,18 @@
 #include <cstdint>
 #include <map>
 #include <mutex>
+#include <set>
 #include <unordered_map>
+#include <utility>
 
 #include "deeplight/core/config.hpp"
 
 namespace deeplight::detail {
 
 /// Hands out blocks of at least 2 MiB; smaller ones are PyTorch's own.
+///
+/// What waits is cut to what is asked for, and neighbours that wait are joined: tiles at a raster's
+/// edge have other sizes than those inside, and a network's own tensors differ more.
 ///
 /// What is in use and what waits is together never more than what was in use at once before: it
 /// costs time to keep it so, but the peak is that of an allocator that keeps nothing.
@@ -55,21 +60,24 @@ class TensorPool final : public c10::Allocator {
 
  private:
   struct Waiting {
-    void* block;
+    std::size_t size;
     std::uint64_t since;
   };
 
   static void give_back_to_the_one(void* block) { the_one().give_back(block); }
   void give_back(void* block);
   void* take(std::size_t size);
-  void drop_oldest();
+  void keep(std::byte* block, Waiting state);
+  Waiting release(std::byte* block);
+  void drop(std::size_t bytes);
   void enter();
   void leave();
 
   c10::Allocator* const small_;
   std::mutex mutex_;
   std::unordered_map<void*, std::size_t> used_;
-  std::multimap<std::size_t, Waiting> waiting_;
+  std::map<std::byte*, Waiting> waiting_;
+  std::set<std::pair<std::size_t, std::byte*>> by_size_;  // of what waits
   std::uint64_t clock_ = 0;
   std::int64_t scopes_ = 0;
   Counts counts_;

@@ -4,6 +4,7 @@
 #include <c10/core/CPUAllocator.h>
 
 #include <algorithm>
+#include <iterator>
 #include <new>
 
 #include "deeplight/core/large_pages.hpp"
@@ -22,7 +23,7 @@ inline void unmap(void* block, std::size_t size) {
 }
 
 /// Fresh memory that starts on a large page; null where there is none.
-inline void* map(std::size_t size) {
+inline std::byte* map(std::size_t size) {
   const std::size_t wide = size + large_page;
   void* const got =
       ::mmap(nullptr, wide, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
@@ -61,21 +62,49 @@ DEEPLIGHT_INLINE TensorPool::Counts TensorPool::counts() {
 
 #if defined(__linux__)
 
+/// Adds a block to what waits, joined with what waits beside it.
+DEEPLIGHT_INLINE void TensorPool::keep(std::byte* block, Waiting state) {
+  counts_.waiting += state.size;
+  const auto join = [&](std::byte* other) {
+    const Waiting more = release(other);
+    counts_.waiting += more.size;
+    block = std::min(block, other);
+    state = {state.size + more.size, std::max(state.since, more.since)};
+  };
+  if (const auto after = waiting_.find(block + state.size); after != waiting_.end()) {
+    join(after->first);
+  }
+  const auto next = waiting_.lower_bound(block);
+  if (next != waiting_.begin()) {
+    const auto before = std::prev(next);
+    if (before->first + before->second.size == block) join(before->first);
+  }
+  waiting_.emplace(block, state);
+  by_size_.emplace(state.size, block);
+}
+
+DEEPLIGHT_INLINE TensorPool::Waiting TensorPool::release(std::byte* block) {
+  const auto found = waiting_.find(block);
+  const Waiting state = found->second;
+  waiting_.erase(found);
+  by_size_.erase({state.size, block});
+  counts_.waiting -= state.size;
+  return state;
+}
+
 DEEPLIGHT_INLINE void* TensorPool::take(std::size_t size) {
   const std::lock_guard lock(mutex_);
   ++counts_.asked;
-  void* block = nullptr;
-  const auto fits = waiting_.lower_bound(size);
-  if (fits != waiting_.end() && fits->first <= size + size / 8) {
-    size = fits->first;
-    block = fits->second.block;
-    waiting_.erase(fits);
-    counts_.waiting -= size;
+  std::byte* block = nullptr;
+  const auto fits = by_size_.lower_bound({size, nullptr});
+  if (fits != by_size_.end()) {
+    block = fits->second;
+    const Waiting state = release(block);
+    if (state.size > size) keep(block + size, {state.size - size, state.since});
   } else {
-    while (!waiting_.empty() && counts_.used + counts_.waiting + size > counts_.most_used) {
-      drop_oldest();
-    }
-    while ((block = map(size)) == nullptr && !waiting_.empty()) drop_oldest();
+    const std::size_t held = counts_.used + counts_.waiting + size;
+    if (held > counts_.most_used) drop(held - counts_.most_used);
+    while ((block = map(size)) == nullptr && !waiting_.empty()) drop(size);
     if (block == nullptr) throw std::bad_alloc();
     ++counts_.fetched;
   }
@@ -96,8 +125,7 @@ DEEPLIGHT_INLINE void TensorPool::give_back(void* block) {
       if (scopes_ == 0) {
         unmap(block, size);
       } else {
-        waiting_.emplace(size, Waiting{block, clock_++});
-        counts_.waiting += size;
+        keep(static_cast<std::byte*>(block), {size, clock_++});
       }
       return;
     }
@@ -105,13 +133,19 @@ DEEPLIGHT_INLINE void TensorPool::give_back(void* block) {
   small_->raw_deleter()(block);
 }
 
-DEEPLIGHT_INLINE void TensorPool::drop_oldest() {
-  const auto oldest = std::min_element(
-      waiting_.begin(), waiting_.end(),
-      [](const auto& a, const auto& b) { return a.second.since < b.second.since; });
-  unmap(oldest->second.block, oldest->first);
-  counts_.waiting -= oldest->first;
-  waiting_.erase(oldest);
+/// Gives back so many bytes, those that wait longest first; all where less waits.
+DEEPLIGHT_INLINE void TensorPool::drop(std::size_t bytes) {
+  while (bytes > 0 && !waiting_.empty()) {
+    const auto oldest = std::min_element(
+        waiting_.begin(), waiting_.end(),
+        [](const auto& a, const auto& b) { return a.second.since < b.second.since; });
+    std::byte* const block = oldest->first;
+    const Waiting state = release(block);
+    const std::size_t some = std::min(bytes, state.size);
+    unmap(block + state.size - some, some);
+    if (some < state.size) keep(block, {state.size - some, state.since});
+    bytes -= some;
+  }
 }
 
 DEEPLIGHT_INLINE void TensorPool::enter() {
@@ -124,7 +158,7 @@ DEEPLIGHT_INLINE void TensorPool::leave() {
   const std::lock_guard lock(mutex_);
   if (--scopes_ > 0) return;
   if (c10::GetCPUAllocator() == this) c10::SetCPUAllocator(small_);
-  while (!waiting_.empty()) drop_oldest();
+  drop(counts_.waiting);
   counts_.most_used = counts_.used;
 }
 
