@@ -2,6 +2,8 @@
 
 import hashlib
 import os
+import signal
+from pathlib import Path
 
 import pytest
 
@@ -11,9 +13,6 @@ from deeplight.plan import make_plan
 from test_predictor import SCALE, guides_of, read, save_weights, write
 
 pytestmark = pytest.mark.skipif(not deeplight._native.has_raster, reason="built without GDAL")
-long = pytest.mark.skipif(
-    os.environ.get("DEEPLIGHT_LONG_TESTS") != "1", reason="DEEPLIGHT_LONG_TESTS=1 runs it: a minute"
-)
 
 
 def digest(path):
@@ -127,8 +126,28 @@ def test_errors_that_do_not_pass_are_raised():
         run_all(FakeRay({}), report=lambda done, total: done < 3)
 
 
-@long
-def test_a_killed_node_changes_nothing(tmp_path):
+# Actors are no less important than the tests beside them; a lost node is noticed in seconds.
+RAY_SETTINGS = {
+    "USAGE_STATS_ENABLED": "0",
+    "worker_niceness": "0",
+    "health_check_initial_delay_ms": "1000",
+    "health_check_period_ms": "500",
+}
+
+
+def kill_node(nodes, node):
+    """All of its processes at once, as when its power fails: workers would outlive their raylet."""
+    raylet = node.all_processes["raylet"][0].process.pid
+    workers = Path(f"/proc/{raylet}/task/{raylet}/children").read_text().split()
+    assert workers
+    for worker in workers:
+        os.kill(int(worker), signal.SIGKILL)
+    nodes.remove_node(node, allow_graceful=False)
+
+
+def test_a_killed_node_changes_nothing(tmp_path, monkeypatch):
+    for name, value in RAY_SETTINGS.items():
+        monkeypatch.setenv(f"RAY_{name}", value)
     ray = pytest.importorskip("ray")
     import numpy as np
     from ray.cluster_utils import Cluster
@@ -148,23 +167,30 @@ def test_a_killed_node_changes_nothing(tmp_path):
     deeplight.load(weights).predict(
         tmp_path / "ntl.tif", guides_of(tmp_path), alone, threads=1, progress=False, **options
     )
-    nodes = Cluster(initialize_head=True, head_node_args={"num_cpus": 1})
+    small = {"num_cpus": 1, "include_dashboard": False, "object_store_memory": 100_000_000}
+    nodes = Cluster(initialize_head=True, head_node_args=small)
     try:
-        second = nodes.add_node(num_cpus=1)
+        second = nodes.add_node(**small)
         ray.init(address=nodes.address, log_to_driver=False)
         nodes.wait_for_nodes()
         plan = make_plan(
             weights, tmp_path / "ntl.tif", guides_of(tmp_path), tmp_path / "sr.tif", **options
         )
-        killed = []
+        killed, run_all, made = [], cluster._run_all, []
+
+        def count_actors(ray, make, *rest):
+            run_all(ray, lambda: made.append(make()) or made[-1], *rest)
 
         def report(done, total):
             if done >= 2 and not killed:
                 killed.append(done)
-                nodes.remove_node(second, allow_graceful=False)
+                kill_node(nodes, second)
+
+        monkeypatch.setattr(cluster, "_run_all", count_actors)
 
         cluster.run_on_ray(plan, shards=12, actors=2, retries=5, progress=report)
-        assert killed
+        assert len(killed) == 1 and killed[0] < 12
+        assert len(made) > 2  # the lost one's shard went elsewhere
     finally:
         ray.shutdown()
         nodes.shutdown()
