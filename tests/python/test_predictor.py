@@ -254,6 +254,31 @@ def test_uncertainty_is_a_second_band(scene, tmp_path):
     assert spread.min() >= 0 and spread.max() > 1e-3
 
 
+def test_a_zarr_says_what_its_bands_are(scene, tmp_path):
+    """As xarray reads it: attributes of each array, and all of them in one file."""
+    low = tmp_path / "low.tif"
+    low.write_bytes((scene / "ntl.tif").read_bytes())
+    with rasterio.open(low, "r+") as raster:
+        raster.set_band_description(1, "radiance")
+        raster.set_band_unit(1, "nW cm-2 sr-1")
+    sr = deeplight.load(scene / "tiny.safetensors")
+    spread = "standard deviation of the self-ensemble"
+    for name, arrays in {
+        "one.zarr": {"one": "radiance"},
+        "two.zarr": {"Band1": "radiance", "Band2": spread},
+    }.items():
+        out = tmp_path / name
+        sr.predict(low, guides_of(scene), out, uncertainty=len(arrays) == 2)
+        together = json.loads((out / ".zmetadata").read_text())["metadata"]
+        for array, long_name in arrays.items():
+            attributes = json.loads((out / array / ".zattrs").read_text())
+            assert attributes["long_name"] == long_name
+            assert attributes["units"] == "nW cm-2 sr-1"
+            assert attributes["_ARRAY_DIMENSIONS"] == ["Y", "X"]
+            assert attributes["DEEPLIGHT_MODEL"] == "tiny"
+            assert together[f"{array}/.zattrs"] == attributes
+
+
 def test_metadata_tell_what_made_the_output(scene, tmp_path):
     sr = deeplight.load(scene / "tiny.safetensors")
     report = sr.predict(scene / "ntl.tif", guides_of(scene), tmp_path / "sr.tif", nodata=-1)
