@@ -53,6 +53,10 @@ class Row:
         return self
 
 
+# Runs once and gives the seconds it took.
+Clock = Callable[[Callable[[], object]], float]
+
+
 def _seconds(run: Callable[[], object]) -> float:
     start = time.perf_counter()
     run()
@@ -67,7 +71,10 @@ def _interval(values: list[float], generator: random.Random) -> tuple[float, flo
 
 
 def compare(
-    own: Callable[[], object], rival: Callable[[], object], rounds: int = 15
+    own: Callable[[], object],
+    rival: Callable[[], object],
+    rounds: int = 15,
+    clock: Clock = _seconds,
 ) -> tuple[float, float, float, float, float]:
     """Own and rival milliseconds (medians), median ratio and its interval."""
     generator = random.Random(0)
@@ -80,17 +87,17 @@ def compare(
         order = list(contenders)
         generator.shuffle(order)
         for name in order:
-            times[name].append(_seconds(contenders[name]))
+            times[name].append(clock(contenders[name]))
     ratios = [b / a for a, b in zip(times["own"], times["rival"], strict=True)]
     low, high = _interval(ratios, generator)
     own_ms, rival_ms = (1e3 * statistics.median(times[name]) for name in ("own", "rival"))
     return own_ms, rival_ms, statistics.median(ratios), low, high
 
 
-def fastest(contenders: Mapping[str, Callable[[], object]]) -> str:
+def fastest(contenders: Mapping[str, Callable[[], object]], clock: Clock = _seconds) -> str:
     """The fastest of two runs each: the rival that the rounds are spent on."""
     least: dict[str, float] = {}
     for name, run in contenders.items():
         run()
-        least[name] = min(_seconds(run) for _ in range(2))
+        least[name] = min(clock(run) for _ in range(2))
     return min(least, key=least.__getitem__)

@@ -21,6 +21,7 @@ from rich.console import Console
 from rich.table import Table
 
 NAMES = (
+    "cuda_operators",
     "deform_conv",
     "depthwise",
     "dynamic_conv",
@@ -42,7 +43,8 @@ def _machine() -> dict[str, object]:
         ),
         platform.processor(),
     )
-    return {
+    devices = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
+    return ({"devices": devices} if devices else {}) | {
         "cpu": model,
         "capability": torch.backends.cpu.get_cpu_capability(),
         "torch": torch.__version__,
