@@ -45,6 +45,7 @@ if(NOT DEEPLIGHT_ASAN)
     target_include_directories(deeplight_ops SYSTEM PRIVATE ${CUDAToolkit_INCLUDE_DIRS})
     target_compile_options(deeplight_ops PRIVATE
       $<$<COMPILE_LANGUAGE:CUDA>:--expt-relaxed-constexpr;-diag-suppress=20012>)
+    target_compile_definitions(deeplight_ops PRIVATE DEEPLIGHT_CUDA_KERNELS)
     target_link_libraries(deeplight_ops PRIVATE LibTorch::CUDA)
   endif()
 

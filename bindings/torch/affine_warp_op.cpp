@@ -6,6 +6,10 @@
 #include "op_support.hpp"
 #include "simd_levels.hpp"
 
+#ifdef DEEPLIGHT_CUDA_KERNELS
+#include "affine_warp_cuda.hpp"
+#endif
+
 DEEPLIGHT_SIMD_DISPATCH(kernels::WarpTables, warp_table)
 
 namespace deeplight::functional {

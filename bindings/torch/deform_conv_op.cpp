@@ -7,6 +7,10 @@
 #include "deeplight/functional/deform_conv_inl.hpp"
 #include "simd_levels.hpp"
 
+#ifdef DEEPLIGHT_CUDA_KERNELS
+#include "deform_conv_cuda.hpp"
+#endif
+
 DEEPLIGHT_SIMD_DISPATCH(kernels::DeformConvTable, deform_conv_table)
 
 namespace deeplight::functional {

@@ -5,6 +5,10 @@
 #include "op_support.hpp"
 #include "simd_levels.hpp"
 
+#ifdef DEEPLIGHT_CUDA_KERNELS
+#include "depthwise_conv_cuda.hpp"
+#endif
+
 DEEPLIGHT_SIMD_DISPATCH(kernels::DepthwiseTables, depthwise_table)
 
 namespace deeplight::functional {

@@ -5,6 +5,10 @@
 #include "op_support.hpp"
 #include "simd_levels.hpp"
 
+#ifdef DEEPLIGHT_CUDA_KERNELS
+#include "dynamic_conv_cuda.hpp"
+#endif
+
 DEEPLIGHT_SIMD_DISPATCH(kernels::DynamicTables, dynamic_table)
 
 namespace deeplight::functional {

@@ -6,6 +6,10 @@
 #include "op_support.hpp"
 #include "simd_levels.hpp"
 
+#ifdef DEEPLIGHT_CUDA_KERNELS
+#include "large_selective_kernel_cuda.hpp"
+#endif
+
 DEEPLIGHT_SIMD_DISPATCH(kernels::SelectiveTables, large_selective_kernel_table)
 
 namespace deeplight::functional {

@@ -6,6 +6,10 @@
 #include "op_support.hpp"
 #include "simd_levels.hpp"
 
+#ifdef DEEPLIGHT_CUDA_KERNELS
+#include "projection_conv_cuda.hpp"
+#endif
+
 DEEPLIGHT_SIMD_DISPATCH(kernels::ProjectionTables, projection_table)
 
 namespace deeplight::functional {
@@ -155,6 +159,12 @@ ProjectionGradients backward_fake(const at::Tensor& grad, const at::Tensor& inpu
 }
 
 struct DispatcherProjection {
+  static bool has_backward(at::Device device) {
+#ifdef DEEPLIGHT_CUDA_KERNELS
+    if (device.is_cuda()) return true;
+#endif
+    return device.is_cpu();
+  }
   static TwoTensors forward(const at::Tensor& input, const at::Tensor& weight,
                             const OptionalTensor& bias, const ProjectionSizes& sizes,
                             const OptionalTensor& slope, const OptionalTensor& residual,

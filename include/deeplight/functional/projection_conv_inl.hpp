@@ -66,6 +66,7 @@ struct DirectProjection {
     static constexpr auto native = kernels::projection_table<kernels::simd::Native>();
     return native;
   }
+  static bool has_backward(at::Device device) { return device.is_cpu(); }
   static std::tuple<at::Tensor, at::Tensor> forward(
       const at::Tensor& input, const at::Tensor& weight, const OptionalTensor& bias,
       const ProjectionSizes& sizes, const OptionalTensor& slope, const OptionalTensor& residual,
@@ -164,7 +165,7 @@ struct ProjectionFunction : torch::autograd::Function<ProjectionFunction<Calls>>
     if (!by_sums.defined()) by_sums = at::zeros_like(grads[1]);
     if (data["residual"].toBool()) by_residual = data["alpha"].toDouble() * by_sums;
     // With create_graph the steps below are differentiated again; one pass for all cannot be.
-    if (!at::GradMode::is_enabled() && input.device().is_cpu() && !through_sums) {
+    if (!at::GradMode::is_enabled() && Calls::has_backward(input.device()) && !through_sums) {
       const ProjectionWanted wanted{context->needs_input_grad(0), context->needs_input_grad(1),
                                     slope.defined() && slope.requires_grad(),
                                     data["bias_phases"].toInt()};

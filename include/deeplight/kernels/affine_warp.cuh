@@ -3,17 +3,13 @@
 // Threads compute where a pixel samples once for the channels that they hold: up to eight planes,
 // or one channel of a channels-last image, whose neighbours belong to the neighbouring threads.
 //
-// The gradient of the image is scattered in fixed point, in whole numbers of 2^-k times the largest
-// gradient: whole numbers add to the same sum in any order, so that no bit depends on it. With n
-// output pixels k is 61 - log2(n): 2^-43 of the largest gradient for 512 x 512, far below what
-// float32 keeps of it. The gradient of the matrix is summed in float64, in one order.
+// The gradient of the image is scattered in fixed point, so that no bit depends on an order. The
+// gradient of the matrix is summed in float64, in one order.
 #pragma once
 
-#include <cmath>
 #include <cstdint>
-#include <limits>
 
-#include "deeplight/kernels/cuda_block.cuh"
+#include "deeplight/kernels/fixed_point.cuh"
 #include "deeplight/kernels/warp_axis.hpp"
 
 namespace deeplight::kernels {
@@ -129,38 +125,6 @@ static __global__ void warp_kernel(WarpGeometry g, WarpWork work, WarpImage<cons
                   });
 }
 
-/// largest = the greatest binary exponent of the finite values among `count`: |value| < 2^largest.
-template <class T>
-static __global__ void warp_exponent_kernel(std::int64_t count, const T* values, int* largest) {
-  int* exponents = block_memory_of<int>();
-  int own = std::numeric_limits<int>::min();
-  for (std::int64_t i = blockIdx.x * std::int64_t(blockDim.x) + threadIdx.x; i < count;
-       i += std::int64_t(gridDim.x) * blockDim.x) {
-    const Wide<T> value = Wide<T>(values[i]);
-    int exponent = 0;
-    if (value == 0 || !std::isfinite(value)) continue;
-    (void)std::frexp(value, &exponent);
-    if (exponent > own) own = exponent;
-  }
-  exponents[threadIdx.x] = own;
-  __syncthreads();
-  if (threadIdx.x != 0) return;
-  for (unsigned i = 1; i < blockDim.x; ++i)
-    if (exponents[i] > own) own = exponents[i];
-  atomicMax(largest, own);
-}
-
-/// The unit of the fixed point is 2^-(this): sums of `pixels` gradients stay below 2^62.
-template <class Sum>
-DEEPLIGHT_HOST_DEVICE int warp_scale(int largest, std::int64_t pixels) {
-  int bits = 0;
-  while ((std::int64_t(1) << bits) < pixels) ++bits;
-  const int most = std::numeric_limits<Sum>::max_exponent - 2;  // 2^scale is a number, too
-  if (largest < -most) return most;
-  const int scale = 61 - bits - largest;
-  return scale > most ? most : scale < -most ? -most : scale;
-}
-
 /// Adds to `sums`, zero at first and laid out as grad_image, whole numbers of 2^-scale. Where a
 /// gradient is not finite grad_image, zero at first, becomes NaN.
 template <class T>
@@ -168,7 +132,7 @@ static __global__ void warp_scatter_kernel(WarpGeometry g, WarpWork work, WarpIm
                                            const Wide<T>* matrix, const int* largest,
                                            WarpImage<T> grad_image, unsigned long long* sums) {
   using Sum = Wide<T>;
-  const Sum unit = std::ldexp(Sum(1), warp_scale<Sum>(*largest, g.out_height * g.out_width));
+  const Sum unit = std::ldexp(Sum(1), fixed_point<Sum>(*largest, g.out_height * g.out_width));
   for_each_warped(g, work,
                   [&](std::int64_t b, std::int64_t first, std::int64_t end, std::int64_t row,
                       std::int64_t column) {
@@ -181,12 +145,7 @@ static __global__ void warp_scatter_kernel(WarpGeometry g, WarpWork work, WarpIm
                       for (std::int64_t c = first; c < end; ++c) {
                         const Sum value = Sum(grad.data[grad.at(b, c, row, column)]);
                         const std::int64_t to = at + c * grad_image.channel;
-                        if (std::isfinite(value)) {
-                          const long long whole = std::llrint(weight * value * unit);
-                          atomicAdd(sums + to, static_cast<unsigned long long>(whole));
-                        } else {
-                          grad_image.data[to] = T(std::numeric_limits<Sum>::quiet_NaN());
-                        }
+                        add_fixed(weight * value, unit, sums + to, grad_image.data + to);
                       }
                     }
                   });
@@ -198,12 +157,10 @@ static __global__ void warp_unscale_kernel(std::int64_t count, std::int64_t pixe
                                            const int* largest, const unsigned long long* sums,
                                            T* grad_image) {
   using Sum = Wide<T>;
-  const int scale = warp_scale<Sum>(*largest, pixels);
+  const int scale = fixed_point<Sum>(*largest, pixels);
   for (std::int64_t i = blockIdx.x * std::int64_t(blockDim.x) + threadIdx.x; i < count;
-       i += std::int64_t(gridDim.x) * blockDim.x) {
-    const Sum before = Sum(grad_image[i]);
-    if (before == 0) grad_image[i] = T(std::ldexp(Sum(static_cast<long long>(sums[i])), -scale));
-  }
+       i += std::int64_t(gridDim.x) * blockDim.x)
+    set_from_fixed<Sum>(sums[i], scale, grad_image + i);
 }
 
 /// partial [batch, parts, 6]: sums over the pixels of a part, in one order. A block for each sample

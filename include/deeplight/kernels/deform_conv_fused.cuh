@@ -3,37 +3,21 @@
 // A block computes 64 positions and 64 outputs of a group. Per tap it plans where the positions
 // sample, once for all channels of an offset group; per 32 channels it samples columns [32, 64]
 // and copies weights [64, 32] to shared memory and multiplies them: on tensor cores (float as TF32,
-// half, bfloat16), or in float32 by plain multiply-adds, 4 x 4 sums to a thread.
+// half, bfloat16), or in float32 and float64 by plain multiply-adds, 4 x 4 sums to a thread.
 //
 //   offset, mask --> plan [64]: four neighbours, four weights      once per tap and offset group
 //   plan, image  --> columns [32, 64], shared memory               neighbouring lanes: positions
 //   weights [64, 32] x columns --> sums [64, 64], registers --> + bias --> result
 //
-// Sums of half types are float32, columns are rounded to the type once. About 24 KB of shared
+// Sums of half types are float32, columns are rounded to the type once. 21 to 42 KB of shared
 // memory.
 #pragma once
 
 #include <cstdint>
 
 #include "deeplight/kernels/deform_conv.cuh"
-#include "deeplight/kernels/tensor_core.cuh"
 
 namespace deeplight::kernels {
-
-inline constexpr int fused_positions = 64, fused_outputs = 64, fused_depth = 32;
-inline constexpr int fused_threads = 256;
-
-struct DeformFusion {
-  std::int64_t batch = 0, groups = 1;
-  std::int64_t outputs = 0, depth = 0;  ///< of a group: output and input channels
-
-  DEEPLIGHT_HOST_DEVICE std::int64_t chunks() const {
-    return (outputs + fused_outputs - 1) / fused_outputs;
-  }
-  DEEPLIGHT_HOST_DEVICE std::int64_t blocks(std::int64_t positions) const {
-    return batch * groups * chunks() * ((positions + fused_positions - 1) / fused_positions);
-  }
-};
 
 /// What a block holds; rows are a little longer, so that columns fall into different banks.
 template <class T>
@@ -45,22 +29,17 @@ struct alignas(32) DeformFusedMemory {
   };
   union alignas(32) {
     Operands operands;
-    float sums[fused_outputs * column_row];
+    Wide<T> sums[fused_outputs * column_row];
   };
   std::int64_t index[4][fused_positions];
   Wide<T> weight[4][fused_positions];  // mask included
-};
-
-template <class T>
-struct alignas(4 * sizeof(T)) Four {
-  T value[4];
 };
 
 /// Images [B, C, H, W], offset and mask as in deform_conv.cuh, for each sample; weights [groups, K,
 /// outputs, depth], bias [groups * outputs] or null, out [B, groups * outputs, OH*OW]. Blocks of
 /// 256 threads with sizeof(DeformFusedMemory<T>) of shared memory.
 template <class T, bool tensor_cores>
-static __global__ void __launch_bounds__(fused_threads)
+static __global__ void __launch_bounds__(product_threads)
     deform_fused_kernel(DeformGeometry g, DeformFusion f, const T* image, const T* offset,
                         const T* mask, const T* weight, const T* bias, T* out) {
   using Sum = Wide<T>;
@@ -70,29 +49,20 @@ static __global__ void __launch_bounds__(fused_threads)
   T* columns = memory.operands.columns;
   const int thread = int(threadIdx.x), warp = thread / 32;
   const int p = thread % fused_positions, first_row = thread / fused_positions;
-  constexpr int rows_at_once = fused_threads / fused_positions;
-  constexpr int step = tensor_cores ? tensor_depth<T> : 4;
+  constexpr int rows_at_once = product_threads / fused_positions;
+  BlockProduct<T, tensor_cores, fused_outputs> product;
+  constexpr int step = decltype(product)::step;
   const std::int64_t taps = g.taps(), positions = g.positions(), plane = g.height * g.width;
-  const std::int64_t tiles = (positions + fused_positions - 1) / fused_positions;
-  const std::int64_t per_offset = g.channels_per_group();
-  TensorTile<T> tile[2];  // of warp w: columns 16 (w % 4), rows 32 (w / 4) and 16 more
-  Sum sum[4][4];          // of thread t: outputs t / 16 + 16 i, positions t % 16 + 16 j
-  for (std::int64_t number = blockIdx.x; number < f.blocks(positions); number += gridDim.x) {
+  const std::int64_t per_offset = g.channels_per_group(), blocks = f.forward_blocks(g);
+  for (std::int64_t number = blockIdx.x; number < blocks; number += gridDim.x) {
     std::int64_t sample = number;
-    const std::int64_t begin = take(sample, tiles) * fused_positions;
-    const std::int64_t first_output = take(sample, f.chunks()) * fused_outputs;
+    const std::int64_t begin = take(sample, f.tiles(g)) * fused_positions;
+    const std::int64_t first_output = take(sample, f.output_chunks()) * fused_outputs;
     const std::int64_t group = take(sample, f.groups);
     const T* pixels = image + (sample * g.channels + group * f.depth) * plane;
     const T* moves = offset + sample * 2 * g.offset_groups * taps * positions;
     const T* scales = mask ? mask + sample * g.offset_groups * taps * positions : nullptr;
-    if constexpr (tensor_cores) {
-      tile[0].clear();
-      tile[1].clear();
-    } else {
-      DEEPLIGHT_UNROLL
-      for (int i = 0; i < 4; ++i) DEEPLIGHT_UNROLL
-      for (int j = 0; j < 4; ++j) sum[i][j] = Sum(0);
-    }
+    product.clear();
     for (std::int64_t tap = 0; tap < taps; ++tap) {
       std::int64_t planned = -1;
       for (std::int64_t c = 0, used = 0; c < f.depth; c += used) {
@@ -105,12 +75,12 @@ static __global__ void __launch_bounds__(fused_threads)
           planned = offset_group;
           if (thread < fused_positions && begin + thread < positions) {
             const std::int64_t slot = offset_group * taps + tap, at = begin + thread;
-            const auto point = tap_of(g, moves, slot, at);
+            const auto point = point_of(g, moves, slot, at);
             const Sum scale = scales ? Sum(scales[slot * positions + at]) : Sum(1);
             DEEPLIGHT_UNROLL
             for (int k = 0; k < 4; ++k) {
-              memory.index[k][thread] = point.index[k];
-              memory.weight[k][thread] = scale * point.weight[k];
+              memory.index[k][thread] = point.has(k) ? point.index(k, g.width) : -1;
+              memory.weight[k][thread] = scale * point.weight(k);
             }
           }
           __syncthreads();
@@ -134,57 +104,22 @@ static __global__ void __launch_bounds__(fused_threads)
           columns[k * Memory::column_row + p] = T(value);
         }
         const T* own = weight + (group * taps + tap) * f.outputs * f.depth + c;
-        for (int o = warp; o < fused_outputs; o += fused_threads / 32) {
+        for (int o = warp; o < fused_outputs; o += product_threads / 32) {
           const int k = thread % 32;
           const bool real = k < used && first_output + o < f.outputs;
           weights[o * Memory::weight_row + k] = real ? own[(first_output + o) * f.depth + k] : T(0);
         }
         __syncthreads();
-        if constexpr (tensor_cores) {
-          for (int k = 0; k < held; k += step) DEEPLIGHT_UNROLL
-          for (int i = 0; i < 2; ++i)
-            tile[i].add_product(
-                weights + (warp / 4 * 32 + i * 16) * Memory::weight_row + k, Memory::weight_row,
-                columns + k * Memory::column_row + warp % 4 * 16, Memory::column_row);
-        } else {
-          for (int k = 0; k < held; k += 4) {
-            Four<T> left[4];
-            DEEPLIGHT_UNROLL
-            for (int i = 0; i < 4; ++i)
-              left[i] = *reinterpret_cast<const Four<T>*>(
-                  weights + (thread / 16 + 16 * i) * Memory::weight_row + k);
-            DEEPLIGHT_UNROLL
-            for (int depth = 0; depth < 4; ++depth) {
-              const T* right = columns + (k + depth) * Memory::column_row + thread % 16;
-              DEEPLIGHT_UNROLL
-              for (int j = 0; j < 4; ++j) {
-                const Sum value = Sum(right[16 * j]);
-                DEEPLIGHT_UNROLL
-                for (int i = 0; i < 4; ++i) sum[i][j] += Sum(left[i].value[depth]) * value;
-              }
-            }
-          }
-        }
+        product.add(weights, Memory::weight_row, columns, Memory::column_row, held);
       }
     }
     __syncthreads();
-    if constexpr (tensor_cores) {
-      DEEPLIGHT_UNROLL
-      for (int i = 0; i < 2; ++i)
-        tile[i].store(memory.sums + (warp / 4 * 32 + i * 16) * Memory::column_row + warp % 4 * 16,
-                      Memory::column_row);
-    } else {
-      DEEPLIGHT_UNROLL
-      for (int i = 0; i < 4; ++i) DEEPLIGHT_UNROLL
-      for (int j = 0; j < 4; ++j)
-        memory.sums[(thread / 16 + 16 * i) * Memory::column_row + thread % 16 + 16 * j] =
-            float(sum[i][j]);
-    }
+    product.store(memory.sums, Memory::column_row);
     __syncthreads();
     for (int o = first_row; o < fused_outputs; o += rows_at_once) {
       if (first_output + o >= f.outputs || begin + p >= positions) continue;
       const std::int64_t channel = group * f.outputs + first_output + o;
-      const float shift = bias ? float(bias[channel]) : 0.0F;
+      const Sum shift = bias ? Sum(bias[channel]) : Sum(0);
       out[(sample * f.groups * f.outputs + channel) * positions + begin + p] =
           T(memory.sums[o * Memory::column_row + p] + shift);
     }

@@ -12,43 +12,9 @@
 #include <cstdint>
 
 #include "deeplight/kernels/cuda_block.cuh"
-#include "deeplight/kernels/host_device.hpp"
+#include "deeplight/kernels/plane_sizes.hpp"
 
 namespace deeplight::kernels {
-
-inline constexpr int plane_columns = 64, plane_rows = 8;
-
-struct PlaneConvolution {
-  std::int64_t items = 0, kernels = 1;  ///< item i has kernel i % kernels
-  int inputs = 1, outputs = 1;
-  std::int64_t height = 0, width = 0, out_height = 0, out_width = 0;
-  int kernel_h = 1, kernel_w = 1, dilation_h = 1, dilation_w = 1;
-  std::int64_t pad_h = 0, pad_w = 0;  ///< may be negative: the image is cut
-  /// The kernel is [inputs, outputs, kh, kw] and turned by 180 degrees: the gradient for the image
-  /// is this convolution of the gradient.
-  bool turned = false;
-
-  DEEPLIGHT_HOST_DEVICE int taps() const { return kernel_h * kernel_w; }
-  /// Strips of a tile, and threads along y.
-  DEEPLIGHT_HOST_DEVICE int strips() const {
-    return dilation_h * (dilation_h < 6 ? 6 / dilation_h : 1);
-  }
-  DEEPLIGHT_HOST_DEVICE int tile_height() const {
-    return strips() * plane_rows + (kernel_h - 1) * dilation_h;
-  }
-  DEEPLIGHT_HOST_DEVICE int tile_width() const {
-    return plane_columns + (kernel_w - 1) * dilation_w;
-  }
-  /// Shared memory of a block that computes `together` results at once, in sums.
-  DEEPLIGHT_HOST_DEVICE std::int64_t block_size(int together) const {
-    return std::int64_t(tile_height()) * tile_width() + together * taps();
-  }
-  DEEPLIGHT_HOST_DEVICE std::int64_t tiles(int together) const {
-    const std::int64_t rows = strips() * plane_rows;
-    return items * ((outputs + together - 1) / together) * ((out_height + rows - 1) / rows) *
-           ((out_width + plane_columns - 1) / plane_columns);
-  }
-};
 
 /// Blocks of (64, strips) threads; `together` results share what is read. Bias [kernels] or null.
 template <class T, int together>

@@ -9,6 +9,8 @@
 #include "deeplight/kernels/cuda_block.cuh"
 
 #if defined(__CUDACC__)
+#include <cuda_bf16.h>
+#include <cuda_fp16.h>
 #include <mma.h>
 #endif
 
@@ -20,14 +22,14 @@ inline constexpr int tensor_depth = sizeof(T) == 4 ? 8 : 16;
 
 #if defined(__CUDACC__)
 
-/// How tensor cores take numbers of type T, and as what they lie in memory. Who launches kernels of
-/// half types of their own says so of these.
+/// As what tensor cores take numbers of type T.
 template <class T>
-struct TensorOperand;
+struct TensorOperand {
+  using Type = T;
+};
 template <>
 struct TensorOperand<float> {
   using Type = nvcuda::wmma::precision::tf32;
-  using Memory = float;
 };
 
 /// A warp's tile [16, 16] of sums. All threads of the warp call together; addresses are multiples
@@ -44,21 +46,15 @@ class TensorTile {
   /// += a [16, depth] b [depth, 16].
   __device__ __forceinline__ void add_product(const T* a, int a_row, const T* b, int b_row) {
 #if !defined(__CUDA_ARCH__) || __CUDA_ARCH__ >= 800
-    namespace wmma = nvcuda::wmma;
-    using Operand = TensorOperand<T>;
-    using Memory = typename Operand::Memory;
-    constexpr int depth = tensor_depth<T>;
-    wmma::fragment<wmma::matrix_a, 16, 16, depth, typename Operand::Type, wmma::row_major> left;
-    wmma::fragment<wmma::matrix_b, 16, 16, depth, typename Operand::Type, wmma::row_major> right;
-    wmma::load_matrix_sync(left, reinterpret_cast<const Memory*>(a), unsigned(a_row));
-    wmma::load_matrix_sync(right, reinterpret_cast<const Memory*>(b), unsigned(b_row));
-    if constexpr (sizeof(T) == 4) {
-      DEEPLIGHT_UNROLL
-      for (int i = 0; i < left.num_elements; ++i) left.x[i] = wmma::__float_to_tf32(left.x[i]);
-      DEEPLIGHT_UNROLL
-      for (int i = 0; i < right.num_elements; ++i) right.x[i] = wmma::__float_to_tf32(right.x[i]);
-    }
-    wmma::mma_sync(sum_, left, right, sum_);
+    add<nvcuda::wmma::row_major>(a, a_row, b, b_row);
+#endif
+  }
+
+  /// += a [16, depth] b^T, b [16, depth].
+  __device__ __forceinline__ void add_product_transposed(const T* a, int a_row, const T* b,
+                                                         int b_row) {
+#if !defined(__CUDA_ARCH__) || __CUDA_ARCH__ >= 800
+    add<nvcuda::wmma::col_major>(a, a_row, b, b_row);
 #endif
   }
 
@@ -70,6 +66,24 @@ class TensorTile {
 
  private:
 #if !defined(__CUDA_ARCH__) || __CUDA_ARCH__ >= 800
+  template <class Layout>
+  __device__ __forceinline__ void add(const T* a, int a_row, const T* b, int b_row) {
+    namespace wmma = nvcuda::wmma;
+    using Operand = typename TensorOperand<T>::Type;
+    constexpr int depth = tensor_depth<T>;
+    wmma::fragment<wmma::matrix_a, 16, 16, depth, Operand, wmma::row_major> left;
+    wmma::fragment<wmma::matrix_b, 16, 16, depth, Operand, Layout> right;
+    wmma::load_matrix_sync(left, a, unsigned(a_row));
+    wmma::load_matrix_sync(right, b, unsigned(b_row));
+    if constexpr (sizeof(T) == 4) {
+      DEEPLIGHT_UNROLL
+      for (int i = 0; i < left.num_elements; ++i) left.x[i] = wmma::__float_to_tf32(left.x[i]);
+      DEEPLIGHT_UNROLL
+      for (int i = 0; i < right.num_elements; ++i) right.x[i] = wmma::__float_to_tf32(right.x[i]);
+    }
+    wmma::mma_sync(sum_, left, right, sum_);
+  }
+
   nvcuda::wmma::fragment<nvcuda::wmma::accumulator, 16, 16, tensor_depth<T>, float> sum_;
 #endif
 };
@@ -89,6 +103,13 @@ class TensorTile {
         const float left = float(a[y * a_row + k]);
         for (int x = 0; x < 16; ++x) sum_[y * 16 + x] += left * float(b[k * b_row + x]);
       }
+  }
+
+  void add_product_transposed(const T* a, int a_row, const T* b, int b_row) {
+    for (int y = 0; y < 16; ++y)
+      for (int x = 0; x < 16; ++x)
+        for (int k = 0; k < tensor_depth<T>; ++k)
+          sum_[y * 16 + x] += float(a[y * a_row + k]) * float(b[x * b_row + k]);
   }
 
   void store(float* to, int row) const {

@@ -132,7 +132,7 @@ Gradients backward(const Warp& made, const Numbers& above, bool channels_last,
   std::vector<unsigned long long> sums(image.size());
   int largest = std::numeric_limits<int>::min();
   on_cpu::launch({3, 1, 1}, {32, 1, 1}, 32 * sizeof(int), order, [&] {
-    warp_exponent_kernel<T>(std::int64_t(grad.size()), grad.data(), &largest);
+    largest_exponent_kernel<T>(std::int64_t(grad.size()), grad.data(), &largest);
   });
   on_cpu::launch({3, 1, 1}, {32, 1, 1}, 0, order, [&] {
     warp_scatter_kernel<T>(g, WarpWork(g, channels_last), from, matrix.data(), &largest,
@@ -251,7 +251,7 @@ TEST_CASE("CUDA on the CPU: displacements and gradients that are no numbers stay
 
 TEST_CASE("CUDA on the CPU: the fixed point holds the smallest and the largest gradients") {
   for (const int exponent : {-1000, -140, -60, 0, 60, 127}) {
-    const int scale = warp_scale<float>(exponent, 512 * 512);
+    const int scale = fixed_point<float>(exponent, 512 * 512);
     CHECK(std::isfinite(std::ldexp(1.0F, scale)));
     CHECK(std::ldexp(1.0F, scale) > 0);
     if (exponent > -60) CHECK(exponent + scale + 18 == 61);

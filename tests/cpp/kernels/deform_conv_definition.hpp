@@ -47,6 +47,71 @@ struct DeformCase {
   }
 };
 
+/// Gradients of sum(grad * out), and the sums of |a| |b| that their errors are measured by.
+struct DeformGradients {
+  std::vector<double> image, offset, mask, weight;
+};
+
+struct DeformGradientsOf {
+  DeformGradients exact, magnitude;
+
+  /// grad [outputs, positions].
+  DeformGradientsOf(const DeformCase& made, const std::vector<double>& grad) {
+    const auto& g = made.g;
+    for (DeformGradients* each : {&exact, &magnitude}) {
+      each->image.resize(made.image.size()), each->offset.resize(made.offset.size());
+      each->mask.resize(made.mask.size()), each->weight.resize(made.weight.size());
+    }
+    const std::int64_t depth = g.channels / made.groups, per_group = made.outputs / made.groups;
+    for (std::int64_t c = 0; c < g.channels; ++c)
+      for (std::int64_t tap = 0; tap < g.taps(); ++tap)
+        for (std::int64_t p = 0; p < g.positions(); ++p) {
+          double sum = 0, size = 0;
+          for (std::int64_t i = 0; i < per_group; ++i) {
+            const std::int64_t o = c / depth * per_group + i;
+            const std::int64_t at = (o * depth + c % depth) * g.taps() + tap;
+            const double above = grad[o * g.positions() + p];
+            sum += made.weight[at] * above, size += std::abs(made.weight[at] * above);
+            add(&DeformGradients::weight, at, above * made.sampled(c, tap, p));
+          }
+          neighbours(made, c, tap, p, sum, size);
+        }
+  }
+
+ private:
+  void add(std::vector<double> DeformGradients::* member, std::int64_t at, double value) {
+    (exact.*member)[at] += value, (magnitude.*member)[at] += std::abs(value);
+  }
+
+  void neighbours(const DeformCase& made, std::int64_t c, std::int64_t tap, std::int64_t p,
+                  double sum, double size) {
+    const auto& g = made.g;
+    const std::int64_t slot = c / g.channels_per_group() * g.taps() + tap, all = g.positions();
+    const double y = double(p / g.out_width * g.stride_h + tap / g.kernel_w * g.dilation_h) -
+                     g.pad_h + made.offset[2 * slot * all + p];
+    const double x = double(p % g.out_width * g.stride_w + tap % g.kernel_w * g.dilation_w) -
+                     g.pad_w + made.offset[(2 * slot + 1) * all + p];
+    if (!(y > -1 && y < g.height && x > -1 && x < g.width)) return;
+    const double scale = made.mask.empty() ? 1.0 : made.mask[slot * all + p];
+    for (int k = 0; k < 4; ++k) {
+      const double row = std::floor(y) + k / 2, column = std::floor(x) + k % 2;
+      if (row < 0 || row >= g.height || column < 0 || column >= g.width) continue;
+      const double wy = 1 - std::abs(y - row), wx = 1 - std::abs(x - column);
+      const std::int64_t at = (c * g.height + std::int64_t(row)) * g.width + std::int64_t(column);
+      const double pixel = made.image[at];
+      const auto both = [&](std::vector<double> DeformGradients::* member, std::int64_t to,
+                            double factor) {
+        (exact.*member)[to] += sum * factor, (magnitude.*member)[to] += size * std::abs(factor);
+      };
+      both(&DeformGradients::image, at, scale * wy * wx);
+      both(&DeformGradients::offset, 2 * slot * all + p, (k / 2 ? 1 : -1) * wx * scale * pixel);
+      both(&DeformGradients::offset, (2 * slot + 1) * all + p,
+           (k % 2 ? 1 : -1) * wy * scale * pixel);
+      if (!made.mask.empty()) both(&DeformGradients::mask, slot * all + p, wy * wx * pixel);
+    }
+  }
+};
+
 /// Kernel 3 x 2, stride (1, 2), padding (2, 1), dilation (2, 1); offsets up to `reach`.
 inline DeformCase make_deform_case(unsigned seed, std::int64_t channels, std::int64_t groups,
                                    std::int64_t offset_groups, std::int64_t outputs,

@@ -59,7 +59,7 @@ double worst(std::vector<DeformCase> batch, bool biased, on_cpu::Order order) {
           append(weight, {made.weight[((group * f.outputs + o) * f.depth + c) * g.taps() + tap]});
   for (std::int64_t o = 0; biased && o < made.outputs; ++o) append(bias, {double(o % 8) / 4});
   std::vector<T> out(f.batch * made.outputs * g.positions(), T(-7));
-  on_cpu::launch({3, 1, 1}, {fused_threads, 1, 1}, sizeof(DeformFusedMemory<T>), order, [&] {
+  on_cpu::launch({3, 1, 1}, {product_threads, 1, 1}, sizeof(DeformFusedMemory<T>), order, [&] {
     deform_fused_kernel<T, tensor_cores>(g, f, image.data(), offset.data(),
                                          mask.empty() ? nullptr : mask.data(), weight.data(),
                                          bias.empty() ? nullptr : bias.data(), out.data());
