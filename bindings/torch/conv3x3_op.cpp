@@ -5,14 +5,14 @@
 #include "op_support.hpp"
 #include "simd_levels.hpp"
 
-DEEPLIGHT_SIMD_DISPATCH(kernels::WinogradTable, winograd_table)
+DEEPLIGHT_SIMD_DISPATCH(kernels::Conv3x3Table, conv3x3_table)
 
 namespace deeplight::functional {
 namespace {
 
 at::Tensor forward_cpu(const at::Tensor& input, const at::Tensor& weight, const at::Tensor& bias,
                        double slope) {
-  return detail::conv3x3_cpu(ops::winograd_table(), input, weight, bias, slope);
+  return detail::conv3x3_cpu(ops::conv3x3_table(), input, weight, bias, slope);
 }
 
 at::Tensor forward_fake(const at::Tensor& input, const at::Tensor& weight, const at::Tensor&,

@@ -36,10 +36,11 @@ def test_the_error_is_about_that_of_plain_sums():
     assert in_order > 0.5e-6 and error < 2 * in_order
 
 
+@pytest.mark.parametrize("outputs", [1, 32])
 @pytest.mark.parametrize("size", [(1, 128), (127, 1), (21, 9), (22, 23), (24, 20), (3, 47)])
-def test_borders_of_every_phase(size):
+def test_borders_of_every_phase(size, outputs):
     image = torch.randn(2, 16, *size).to(memory_format=LAST)
-    weight, bias = torch.randn(32, 16, 3, 3), torch.randn(32)
+    weight, bias = torch.randn(outputs, 16, 3, 3), torch.randn(outputs)
     result = conv3x3(image, weight, bias, 0.2).double()
     torch.testing.assert_close(
         result, conv3x3_exact(image, weight, bias, 0.2), rtol=1e-4, atol=1e-4
@@ -59,19 +60,21 @@ def test_every_tap_and_channel_stands_where_it_belongs():
         torch.testing.assert_close(result, wanted, rtol=0, atol=2e-5, check_stride=False)
 
 
-def test_threads_do_not_change_a_bit():
+@pytest.mark.parametrize("outputs", [1, 3, 80])
+def test_threads_do_not_change_a_bit(outputs):
     kept, results = torch.get_num_threads(), []
     for threads in (1, 2):
         torch.set_num_threads(threads)
         torch.manual_seed(0)
         image = torch.randn(2, 48, 61, 70).to(memory_format=LAST)
-        results.append(conv3x3(image, torch.randn(80, 48, 3, 3), torch.randn(80), 0.2))
+        results.append(conv3x3(image, torch.randn(outputs, 48, 3, 3), torch.randn(outputs), 0.2))
     torch.set_num_threads(kept)
     assert torch.equal(*results)
 
 
-def test_a_sample_does_not_see_its_batch():
-    image, weight, bias, slope = conv3x3_arguments(3)
+@pytest.mark.parametrize("seed", [3, 23])
+def test_a_sample_does_not_see_its_batch(seed):
+    image, weight, bias, slope = conv3x3_arguments(seed)
     image = image[:1].expand(3, -1, -1, -1) + torch.randn(3, 1, 1, 1)
     image = image.contiguous(memory_format=LAST).repeat(1, 1, 4, 4).contiguous(memory_format=LAST)
     together = conv3x3(image, weight, bias, slope)
@@ -86,6 +89,15 @@ def test_a_nan_stays_and_stays_within_its_tile(slope):
     found = torch.isnan(conv3x3(image, torch.randn(16, 16, 3, 3), torch.zeros(16), slope))
     assert found[1, :, 8:11, 13:16].all() and not found[0].any()
     assert not found[1, :, :4].any() and not found[1, :, :, :8].any()
+
+
+def test_to_few_channels_a_nan_reaches_its_neighbours_and_no_further():
+    image = torch.randn(2, 24, 40, 20).to(memory_format=LAST)
+    image[1, 3, 16, 5] = float("nan")
+    found = torch.isnan(conv3x3(image, torch.randn(2, 24, 3, 3), torch.zeros(2), 0.0))
+    wanted = torch.zeros(2, 2, 40, 20, dtype=torch.bool)
+    wanted[1, :, 15:18, 4:7] = True
+    assert torch.equal(found, wanted)
 
 
 class TestGradients:

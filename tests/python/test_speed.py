@@ -64,10 +64,10 @@ def deform_conv():
     )  # fmt: skip
 
 
-def conv3x3():
+def conv3x3(outputs=96):
     image = torch.randn(1, 96, 96, 96).to(memory_format=LAST)
-    layer = torch.nn.Conv2d(96, 96, 3, padding=1)
-    last = torch.nn.Conv2d(96, 96, 3, padding=1).to(memory_format=LAST)
+    layer = torch.nn.Conv2d(96, outputs, 3, padding=1)
+    last = torch.nn.Conv2d(96, outputs, 3, padding=1).to(memory_format=LAST)
     own = torch.ops.deeplight.conv3x3
     return (
         lambda: own(image, layer.weight, layer.bias, 0.2),
@@ -130,6 +130,7 @@ def projection():
     "bar, make",
     [
         (1.5, conv3x3),
+        (1.5, lambda: conv3x3(1)),
         (5.0, deform_conv),
         (0.9, lambda: depthwise(5, 1)),
         (2.5, lambda: depthwise(7, 3)),
@@ -140,6 +141,7 @@ def projection():
     ],
     ids=[
         "conv3x3",
+        "conv3x3_head",
         "deform",
         "depthwise5",
         "depthwise7",

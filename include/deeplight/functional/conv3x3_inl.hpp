@@ -12,7 +12,7 @@
 #include "deeplight/functional/on_large_pages.hpp"
 #include "deeplight/functional/ops_library.hpp"
 #include "deeplight/functional/torch_parallel.hpp"
-#include "deeplight/kernels/winograd_conv_cpu.hpp"
+#include "deeplight/kernels/conv3x3_table.hpp"
 
 namespace deeplight::functional {
 namespace detail {
@@ -34,36 +34,58 @@ DEEPLIGHT_INLINE at::Tensor conv3x3_composed(const at::Tensor& input, const at::
   const std::vector<std::int64_t> ones{1, 1};
   auto result = at::conv2d(input, weight, bias, ones, ones);
   // In place: one map less is kept for the backward pass.
-  if (slope != 1) result = at::leaky_relu_(result, slope);
+  if (slope == 0)
+    result = at::relu_(result);
+  else if (slope != 1)
+    result = at::leaky_relu_(result, slope);
   return result.contiguous(input.suggest_memory_format());
 }
 
-/// Whether the kernels cover the case, and are the faster: below some tiles the transformation of
-/// the weights costs more than the products save.
-inline bool takes_winograd(const at::Tensor& input, const at::Tensor& weight,
-                           const kernels::WinogradGeometry& g) {
-  constexpr std::int64_t channels = 16, least_tiles = 32;
-  return input.scalar_type() == at::kFloat && weight.scalar_type() == at::kFloat && g.in > 0 &&
-         g.in % channels == 0 && g.out % channels == 0 && g.out > 0 && g.tiles() >= least_tiles &&
+/// Maps that the kernels read as they lie.
+inline bool is_float_and_last(const at::Tensor& input, const at::Tensor& weight) {
+  return input.scalar_type() == at::kFloat && weight.scalar_type() == at::kFloat &&
          input.is_contiguous(at::MemoryFormat::ChannelsLast) &&
          input.suggest_memory_format() == at::MemoryFormat::ChannelsLast;
 }
 
-DEEPLIGHT_INLINE at::Tensor conv3x3_cpu(const kernels::WinogradTable& table,
-                                        const at::Tensor& input, const at::Tensor& weight,
-                                        const at::Tensor& bias, double slope) {
+/// Whether a fourth of the multiplications is the faster: below some tiles the transformation of
+/// the weights costs more than the products save.
+inline bool takes_winograd(const kernels::Conv3x3Geometry& g) {
+  constexpr std::int64_t channels = 16, least_tiles = 8;
+  return g.in > 0 && g.in % channels == 0 && g.out > 0 && g.out % channels == 0 &&
+         g.tiles() >= least_tiles;
+}
+
+/// Whether all taps of all outputs are a few vectors, and the channels worth a product.
+inline bool takes_narrow(const kernels::Conv3x3Geometry& g) {
+  constexpr std::int64_t least_channels = 16, most_outputs = 4;
+  return g.in >= least_channels && g.out > 0 && g.out <= most_outputs && g.height > 0;
+}
+
+DEEPLIGHT_INLINE at::Tensor conv3x3_cpu(const kernels::Conv3x3Table& table, const at::Tensor& input,
+                                        const at::Tensor& weight, const at::Tensor& bias,
+                                        double slope) {
   check_conv3x3(input, weight, bias);
-  const kernels::WinogradGeometry g{input.size(0), input.size(2),  input.size(3),
-                                    input.size(1), weight.size(0), static_cast<float>(slope)};
-  if (!takes_winograd(input, weight, g)) return conv3x3_composed(input, weight, bias, slope);
+  const kernels::Conv3x3Geometry g{input.size(0), input.size(2),  input.size(3),
+                                   input.size(1), weight.size(0), static_cast<float>(slope)};
+  const bool winograd = takes_winograd(g);
+  if (!is_float_and_last(input, weight) || (!winograd && !takes_narrow(g)))
+    return conv3x3_composed(input, weight, bias, slope);
   const auto own = weight.contiguous(), shift = bias.to(at::kFloat).contiguous();
-  const auto transformed = on_large_pages(at::empty({36, g.in, g.out}, input.options()));
   auto out = on_large_pages(at::empty({g.batch, g.out, g.height, g.width}, input.options(),
                                       at::MemoryFormat::ChannelsLast));
-  table.transform_weight(g, own.const_data_ptr<float>(), transformed.mutable_data_ptr<float>(),
-                         torch_parallel());
-  table.forward(g, input.const_data_ptr<float>(), transformed.const_data_ptr<float>(),
-                shift.const_data_ptr<float>(), out.mutable_data_ptr<float>(), torch_parallel());
+  const auto run = [&](const auto& kernel, const at::Tensor& weights) {
+    kernel(g, input.const_data_ptr<float>(), weights.const_data_ptr<float>(),
+           shift.const_data_ptr<float>(), out.mutable_data_ptr<float>(), torch_parallel());
+  };
+  if (winograd) {
+    const auto transformed = on_large_pages(at::empty({36, g.in, g.out}, input.options()));
+    table.transform_weight(g, own.const_data_ptr<float>(), transformed.mutable_data_ptr<float>(),
+                           torch_parallel());
+    run(table.winograd, transformed);
+  } else {
+    run(table.narrow, own);
+  }
   return out;
 }
 
@@ -77,8 +99,8 @@ inline bool any_gradient(const at::Tensor& input, const at::Tensor& weight,
 }
 
 /// The kernels as the including program is compiled.
-inline const kernels::WinogradTable& native_winograd() {
-  static constexpr auto table = kernels::winograd_table<kernels::simd::Native>();
+inline const kernels::Conv3x3Table& native_conv3x3() {
+  static constexpr auto table = kernels::conv3x3_table<kernels::simd::Native>();
   return table;
 }
 
@@ -96,7 +118,7 @@ DEEPLIGHT_INLINE at::Tensor conv3x3(const at::Tensor& input, const at::Tensor& w
 #else
   if (!input.device().is_cpu() || detail::any_gradient(input, weight, bias))
     return detail::conv3x3_composed(input, weight, bias, slope);
-  return detail::conv3x3_cpu(detail::native_winograd(), input, weight, bias, slope);
+  return detail::conv3x3_cpu(detail::native_conv3x3(), input, weight, bias, slope);
 #endif
 }
 

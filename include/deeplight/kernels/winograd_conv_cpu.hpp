@@ -15,28 +15,10 @@
 #include <cstdint>
 
 #include "deeplight/core/parallel.hpp"
+#include "deeplight/kernels/conv3x3_geometry.hpp"
 #include "deeplight/kernels/workspace.hpp"
 
 namespace deeplight::kernels {
-
-struct WinogradGeometry {
-  std::int64_t batch = 0, height = 0, width = 0, in = 0, out = 0;
-  float slope = 1;  ///< of negative results; 1: none is changed
-
-  std::int64_t down() const { return (height + 3) / 4; }
-  std::int64_t across() const { return (width + 3) / 4; }
-  std::int64_t tiles() const { return batch * down() * across(); }
-};
-
-/// The kernels of one instruction set.
-struct WinogradTable {
-  /// weight [out, in, 3, 3] -> transformed [36 * in * out], whose order is this set's own.
-  void (*transform_weight)(const WinogradGeometry&, const float* weight, float* transformed,
-                           const ParallelFor&);
-  /// out [B, H, W, out] of image [B, H, W, in]; bias [out].
-  void (*forward)(const WinogradGeometry&, const float* image, const float* transformed,
-                  const float* bias, float* out, const ParallelFor&);
-};
 
 inline namespace DEEPLIGHT_SIMD_TAG {
 namespace winograd_detail {
@@ -90,18 +72,18 @@ DEEPLIGHT_ALWAYS_INLINE void weight_line(const Pack* g, std::int64_t step, Pack*
 }
 
 /// Where the panel that begins at output `first` lies; a panel is [36][in][its outputs].
-inline std::int64_t panel_offset(const WinogradGeometry& g, std::int64_t first) {
+inline std::int64_t panel_offset(const Conv3x3Geometry& g, std::int64_t first) {
   return 36 * g.in * first;
 }
 
 template <class Arch>
-std::int64_t panel_outputs(const WinogradGeometry& g, std::int64_t first) {
+std::int64_t panel_outputs(const Conv3x3Geometry& g, std::int64_t first) {
   constexpr std::int64_t most = panel_packs<Arch> * simd::Pack<float, Arch>::width;
   return g.out - first < most ? g.out - first : most;
 }
 
 template <class Arch>
-void transform_weight(const WinogradGeometry& g, const float* weight, float* transformed,
+void transform_weight(const Conv3x3Geometry& g, const float* weight, float* transformed,
                       const ParallelFor& parallel) {
   using Pack = simd::Pack<float, Arch>;
   constexpr std::int64_t most = panel_packs<Arch> * Pack::width;
@@ -136,14 +118,14 @@ struct Place {
   std::int64_t sample, y, x;
 };
 
-inline Place place_of(const WinogradGeometry& g, std::int64_t tile) {
+inline Place place_of(const Conv3x3Geometry& g, std::int64_t tile) {
   const std::int64_t across = g.across(), down = g.down();
   return {tile / across / down, tile / across % down * 4, tile % across * 4};
 }
 
 /// The tile's 6 x 6 inputs transformed: v[36], `pitch` apart.
 template <class Arch>
-void transform_input(const WinogradGeometry& g, const float* image, const float* zeros,
+void transform_input(const Conv3x3Geometry& g, const float* image, const float* zeros,
                      std::int64_t tile, float* v, std::int64_t pitch) {
   using Pack = simd::Pack<float, Arch>;
   const Place at = place_of(g, tile);
@@ -217,7 +199,7 @@ void products(std::int64_t depth, std::int64_t rows, const float* v, const float
 
 /// The tile's 4 x 4 outputs of one panel, from m[36], `pitch` apart.
 template <class Arch>
-void transform_output(const WinogradGeometry& g, const float* m, std::int64_t pitch,
+void transform_output(const Conv3x3Geometry& g, const float* m, std::int64_t pitch,
                       std::int64_t outputs, const float* bias, std::int64_t tile, float* out) {
   using Pack = simd::Pack<float, Arch>;
   const Place at = place_of(g, tile);
@@ -252,13 +234,13 @@ void transform_output(const WinogradGeometry& g, const float* m, std::int64_t pi
 }
 
 /// Tiles of a block: as many as keep its transformed inputs within half of a second cache.
-inline std::int64_t block_tiles(const WinogradGeometry& g) {
+inline std::int64_t block_tiles(const Conv3x3Geometry& g) {
   const std::int64_t most = (std::int64_t{144} << 10) / (36 * g.in) / group * group;
   return most < group ? group : (most > 48 ? 48 : most);
 }
 
 template <class Arch>
-void forward(const WinogradGeometry& g, const float* image, const float* transformed,
+void forward(const Conv3x3Geometry& g, const float* image, const float* transformed,
              const float* bias, float* out, const ParallelFor& parallel) {
   using Pack = simd::Pack<float, Arch>;
   constexpr int packs = panel_packs<Arch>;
@@ -297,11 +279,6 @@ void forward(const WinogradGeometry& g, const float* image, const float* transfo
 }
 
 }  // namespace winograd_detail
-
-template <class Arch>
-constexpr WinogradTable winograd_table() {
-  return {winograd_detail::transform_weight<Arch>, winograd_detail::forward<Arch>};
-}
 
 }  // namespace DEEPLIGHT_SIMD_TAG
 }  // namespace deeplight::kernels

@@ -155,7 +155,7 @@ DEEPLIGHT_INLINE at::Tensor MoCoLSKNetImpl::reconstruct(const State& state,
   const auto& low = state.low_resolution;
   const auto bicubic = at::upsample_bicubic2d(
       low, {options_.scale * low.size(2), options_.scale * low.size(3)}, /*align_corners=*/false);
-  auto image = head1_->forward(nn::convolved(head0_, fine, 0.2)) + bicubic;
+  auto image = nn::convolved(head1_, nn::convolved(head0_, fine, 0.2)) + bicubic;
   if (options_.consistency != Consistency::none)
     image = functional::enforce_block_mean(image, low, options_.scale, options_.consistency);
   if (options_.input_mean != 0 || options_.input_std != 1)

@@ -66,14 +66,14 @@ DEEPLIGHT_INLINE Tensors AuxiliaryEmbeddedRefinement::run_step(Step step, const 
   const at::Tensor& low_resolution = inputs[1];
   at::Tensor features = expanded(*step.expand, inputs[0]);
   if (options.guide_gate) {
-    const auto hidden = at::relu(step.gate0->forward(inputs[2]));
+    const auto hidden = convolved(step.gate0, inputs[2], 0);
     features = features * (1 + pointwise(step.gate1, hidden));
   }
   Tensors outputs;
   // The last features, the largest tensors of all, need not outlive their step.
   if (!last) outputs.push_back(features);
   if (step.head) {
-    outputs.push_back(step.head->forward(features));
+    outputs.push_back(convolved(step.head, features));
     if (options.bicubic_skip) {
       outputs.back() =
           outputs.back() +

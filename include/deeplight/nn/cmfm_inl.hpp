@@ -62,8 +62,7 @@ DEEPLIGHT_INLINE at::Tensor CMFMImpl::forward(const at::Tensor& a, const at::Ten
     y_a = run_blocks(0, stage, x_a);
     y_b = run_blocks(1, stage, x_b);
   }
-  const auto merged = at::relu(out0_->forward(at::cat({y_a, y_b}, 1)));
-  return at::relu(out1_->forward(merged));
+  return convolved(out1_, convolved(out0_, at::cat({y_a, y_b}, 1), 0), 0);
 }
 
 DEEPLIGHT_INLINE double CMFMImpl::margin() const {

@@ -15,7 +15,7 @@ inline torch::nn::Conv2d conv3(std::int64_t in, std::int64_t out, std::int64_t s
   return torch::nn::Conv2d(torch::nn::Conv2dOptions(in, out, 3).padding(1).stride(stride));
 }
 
-/// LeakyReLU of such a convolution that keeps the size; slope 1: the convolution alone.
+/// LeakyReLU of such a convolution that keeps the size; slope 0: ReLU, 1: the convolution alone.
 inline at::Tensor convolved(torch::nn::Conv2d conv, const at::Tensor& image, double slope = 1.0) {
   return functional::conv3x3(image, conv->weight, conv->bias, slope);
 }

@@ -40,7 +40,7 @@ DEEPLIGHT_INLINE at::Tensor DefCANImpl::forward(const at::Tensor& low_resolution
   if (options_.modulated) mask = at::sigmoid(raw.narrow(1, 18, 9));
   const auto sampled =
       functional::deform_conv2d(features, offset, weight_, bias_, {1, 1}, {1, 1}, {1, 1}, mask);
-  return reconstruction_->forward(at::relu(sampled));
+  return convolved(reconstruction_, at::relu(sampled));
 }
 
 DEEPLIGHT_INLINE double DefCANImpl::margin() const {

@@ -17,7 +17,7 @@ DEEPLIGHT_INLINE GuideAlignmentImpl::GuideAlignmentImpl(Options options)
 
 DEEPLIGHT_INLINE at::Tensor GuideAlignmentImpl::forward(const at::Tensor& guide,
                                                         const at::Tensor& main) {
-  return conv1_->forward(at::relu(conv0_->forward(at::cat({main, guide}, 1))));
+  return convolved(conv1_, convolved(conv0_, at::cat({main, guide}, 1), 0));
 }
 
 }  // namespace deeplight::nn

@@ -2,7 +2,6 @@
 // Source: the residual block of EDSR (Lim et al. 2017, arXiv 1707.02921) without its scaling.
 #pragma once
 
-#include <ATen/Functions.h>
 #include <ATen/TensorOperators.h>
 #include <torch/nn/module.h>
 #include <torch/nn/modules/conv.h>
@@ -27,7 +26,7 @@ class ResidualBlockImpl : public torch::nn::Module {
   }
 
   at::Tensor forward(const at::Tensor& features) {
-    return features + conv1_->forward(at::relu(conv0_->forward(features)));
+    return features + convolved(conv1_, convolved(conv0_, features, 0));
   }
 
   static double margin() { return 2; }
