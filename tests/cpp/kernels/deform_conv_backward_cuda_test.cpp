@@ -281,3 +281,37 @@ TEST_CASE("CUDA on the CPU: what samples nowhere has no gradient; what is not fi
   }
   CHECK(seen);
 }
+
+TEST_CASE("CUDA on the CPU: gradients beyond 2^31 pixels are reached") {
+  DeformGeometry g;
+  g.channels = 1, g.height = g.width = g.out_height = g.out_width = 46400;
+  g.kernel_h = g.kernel_w = 1;
+  const DeformFusion f{1, 1, 1, 1};
+  const DeformRange range{0, 1, 0, 1, 1};
+  const std::int64_t all = g.positions();
+  const on_cpu::Vast<float> image(all), offset(2 * all), grad(all), scattered(all), moved(2 * all);
+  const on_cpu::Vast<float> partial(f.tiles(g));
+  const float weight = 3;
+  image.data()[all - 1] = 2, grad.data()[all - 1] = 5;
+  const auto blocks = unsigned(range.blocks(g, f));
+  on_cpu::launch(
+      {blocks, 1, 1}, {product_threads, 1, 1}, sizeof(DeformBackwardMemory<float>),
+      on_cpu::Order::forward,
+      [&] {
+        deform_backward_kernel<float, false>(g, f, range, image.data(), offset.data(), nullptr,
+                                             &weight, grad.data(), nullptr, scattered.data(),
+                                             static_cast<float*>(nullptr), moved.data(), nullptr);
+      },
+      blocks - 1);
+  CHECK(scattered.data()[all - 1] == 15);
+  CHECK(moved.data()[2 * all - 1] == -30);  // the neighbours beyond the edge are 0
+  on_cpu::launch(
+      {blocks, 1, 1}, {product_threads, 1, 1}, sizeof(DeformWeightMemory<float>),
+      on_cpu::Order::forward,
+      [&] {
+        deform_weight_kernel<float, false>(g, f, blocks, image.data(), offset.data(), nullptr,
+                                           grad.data(), partial.data());
+      },
+      blocks - 1);
+  CHECK(partial.data()[blocks - 1] == 10);
+}

@@ -102,6 +102,28 @@ TEST_CASE("CUDA on the CPU: 1x1 convolution lands where PixelShuffle puts it") {
   CHECK(sizeof(PixelShuffleMemory<double>) <= 48 * 1024);
 }
 
+TEST_CASE("CUDA on the CPU: shuffled images beyond 2^31 pixels are reached") {
+  for (const bool channels_last : {false, true}) {
+    const PixelShuffle s{1, 1, 1, 23200, 23200, 2, 2, channels_last, 1};
+    const on_cpu::Vast<float> image(s.pixels()), out(4 * s.pixels());
+    const float weight[4] = {1, 2, 3, 4};
+    image.data()[s.pixels() - 1] = 5;
+    on_cpu::launch(
+        {unsigned(s.blocks()), 1, 1}, {product_threads, 1, 1}, sizeof(PixelShuffleMemory<float>),
+        on_cpu::Order::forward,
+        [&] {
+          pixel_shuffle_conv_kernel<float, false>(s, image.data(), weight, nullptr, nullptr,
+                                                  nullptr, nullptr, out.data());
+        },
+        s.blocks() - 1);
+    const float* end = out.data() + 4 * s.pixels();
+    CHECK(end[-1] == 20);
+    CHECK(end[-2] == 15);
+    CHECK(end[-1 - 2 * s.width] == 10);
+    CHECK(end[-2 - 2 * s.width] == 5);
+  }
+}
+
 TEST_CASE("CUDA on the CPU: a projection's tail and its gradients, planes and channels last") {
   const std::int64_t outer = 3, channels = 37, inner = 19, parts = 3;
   const std::int64_t count = outer * channels * inner;
