@@ -1,4 +1,4 @@
-// Precompiled for the compiled library, the bindings and the tests. Never included by a header.
+// Precompiled for the libraries, the tests and the examples. Never included by a header.
 #include <torch/nn/modules/conv.h>
 #include <torch/nn/modules/linear.h>
 

@@ -1,9 +1,23 @@
-# Three programs: floors without torch, floors with torch, and the raster engine.
+# Two programs: floors without torch, and floors with torch. Under sanitizers the first alone, its
+# kernels in a program for each instruction set.
 find_path(DOCTEST_INCLUDE_DIR doctest/doctest.h REQUIRED)
+
+if(DEEPLIGHT_ASAN)
+  # A report needs lines; to describe every variable as well takes a fourth of the time to compile.
+  add_compile_options(-g1 -fsanitize=address,undefined -fno-sanitize-recover=undefined
+    -fno-omit-frame-pointer)
+  add_link_options(-fsanitize=address,undefined)
+endif()
+
+# doctest itself is compiled once for all programs.
+add_library(deeplight_test_main OBJECT ${PROJECT_SOURCE_DIR}/tests/cpp/main.cpp)
+target_include_directories(deeplight_test_main SYSTEM PRIVATE ${DOCTEST_INCLUDE_DIR})
+target_compile_features(deeplight_test_main PRIVATE cxx_std_20)
+target_compile_options(deeplight_test_main PRIVATE -O1)
 
 function(deeplight_add_tests target)
   cmake_parse_arguments(_arg "" "WITHOUT" "FOLDERS;LIBRARIES" ${ARGN})
-  set(_sources ${PROJECT_SOURCE_DIR}/tests/cpp/main.cpp)
+  set(_sources $<TARGET_OBJECTS:deeplight_test_main>)
   foreach(_folder IN LISTS _arg_FOLDERS)
     file(GLOB _found CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/tests/cpp/${_folder}/*_test.cpp)
     list(APPEND _sources ${_found})
@@ -21,17 +35,19 @@ function(deeplight_add_tests target)
   add_test(NAME ${target} COMMAND ${target})
 endfunction()
 
-set(_base_folders core kernels weights)
+set(_base_folders core weights)
 set(_base_libraries deeplight_core)
 if(DEEPLIGHT_RASTER)
   list(APPEND _base_folders raster radiometry)
   list(APPEND _base_libraries deeplight_gdal)
 endif()
-deeplight_add_tests(deeplight_base_tests FOLDERS ${_base_folders} LIBRARIES ${_base_libraries})
 
 if(DEEPLIGHT_ASAN)
+  deeplight_add_tests(deeplight_base_tests FOLDERS ${_base_folders} LIBRARIES ${_base_libraries})
+  # Only loops over vectors are too slow without inlining, which takes as long to compile again.
+  target_compile_options(deeplight_base_tests PRIVATE -Og)
+  deeplight_add_tests(deeplight_kernel_tests_baseline FOLDERS kernels LIBRARIES deeplight_core)
   # The kernels once more with each instruction set that this machine runs.
-  set(_sanitized deeplight_base_tests)
   include(${CMAKE_CURRENT_LIST_DIR}/simd_levels.cmake)
   include(CheckCXXSourceRuns)
   foreach(_level IN ITEMS avx2 avx512)
@@ -46,18 +62,13 @@ if(DEEPLIGHT_ASAN)
       deeplight_add_tests(deeplight_kernel_tests_${_level} FOLDERS kernels LIBRARIES deeplight_core
         WITHOUT "_cuda_test\\.cpp$")
       target_compile_options(deeplight_kernel_tests_${_level} PRIVATE ${_simd_flags_${_level}})
-      list(APPEND _sanitized deeplight_kernel_tests_${_level})
     endif()
-  endforeach()
-  foreach(_target IN LISTS _sanitized)
-    # What the sanitizers see does not need -O3, which takes several times as long to compile.
-    target_compile_options(${_target} PRIVATE -O1 -fsanitize=address,undefined
-      -fno-sanitize-recover=undefined -fno-omit-frame-pointer)
-    target_link_options(${_target} PRIVATE -fsanitize=address,undefined)
   endforeach()
   return()
 endif()
 
+deeplight_add_tests(deeplight_base_tests FOLDERS ${_base_folders} kernels
+  LIBRARIES ${_base_libraries})
 include(${CMAKE_CURRENT_LIST_DIR}/header_checks.cmake)
 
 set(_torch_folders functional losses metrics data nn models)
@@ -67,4 +78,4 @@ if(DEEPLIGHT_RASTER)
   set(_torch_library deeplight_raster_compiled)
 endif()
 deeplight_add_tests(deeplight_torch_tests FOLDERS ${_torch_folders} LIBRARIES ${_torch_library})
-target_precompile_headers(deeplight_torch_tests PRIVATE ${PROJECT_SOURCE_DIR}/cmake/pch.hpp)
+deeplight_reuse_precompiled(deeplight_torch_tests)

@@ -16,3 +16,9 @@ if(CMAKE_CXX_COMPILER_ID STREQUAL GNU)
   # A precompiled header is keyed by its content, so that ccache can use it.
   add_compile_options($<$<COMPILE_LANGUAGE:CXX>:-fpch-preprocess>)
 endif()
+
+# Torch precompiled for deeplight_compiled serves what links it, given that a program, too, has -fPIC.
+function(deeplight_reuse_precompiled target)
+  target_precompile_headers(${target} REUSE_FROM deeplight_compiled)
+  target_compile_options(${target} PRIVATE $<$<CXX_COMPILER_ID:GNU,Clang>:-fPIC>)
+endfunction()
