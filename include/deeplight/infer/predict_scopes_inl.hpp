@@ -87,19 +87,23 @@ class GdalCacheScope {
 /// glibc reuses a freed block for one of the same size and a wider alignment, such as PyTorch asks
 /// for, only by chance (bug 14581, until 2.38): with every tile the heap would grow by some tens of
 /// megabytes. Blocks of at least 2 MiB are taken from the system and given back instead; those of
-/// tensors come from a pool.
+/// tensors come from a pool. Whoever sets one of these limits sets both: the other one would stay
+/// at 128 KiB, and the heap's end go back to the system with nearly every block, to be cleared
+/// anew.
 class AllocationScope {
  public:
   AllocationScope() {
 #if defined(__GLIBC__)
     malloc_trim(0);
     mallopt(M_MMAP_THRESHOLD, 2 << 20);
+    mallopt(M_TRIM_THRESHOLD, 16 << 20);
 #endif
   }
   ~AllocationScope() {
 #if defined(__GLIBC__)
     // Where the allocator's own rule ends in a process that frees large blocks.
     mallopt(M_MMAP_THRESHOLD, 32 << 20);
+    mallopt(M_TRIM_THRESHOLD, 64 << 20);
 #endif
   }
   AllocationScope(const AllocationScope&) = delete;

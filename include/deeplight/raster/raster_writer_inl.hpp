@@ -185,6 +185,8 @@ DEEPLIGHT_INLINE RasterWriter::RasterWriter(const std::filesystem::path& path, c
         "'");
     creation.SetNameValue("COMPRESS", name.c_str());
     creation.SetNameValue("PREDICTOR", "3");
+    // Of predicted floats the usual level 6 makes files 1 to 3 % smaller, in up to twice the time.
+    if (options.compression == Compression::deflate) creation.SetNameValue("ZLEVEL", "1");
     if (options.threads > 1) {
       creation.SetNameValue("NUM_THREADS", concat(options.threads).c_str());
     }
