@@ -172,12 +172,15 @@ def python_loop(
 
 
 def rows(rounds: int) -> list[Row]:
-    """A raster of 192 x 128 low-resolution pixels in six tiles; the margin is the network's own.
+    """A raster of 256 x 192 low-resolution pixels in twelve tiles; the margin is the network's own.
 
+    The whole call, from names of files to the output under its name, against the network alone on
+    the tiles' tensors, halo included, which lie in memory. Twelve tiles: of six, what happens once
+    (checks, the first tile's guides, the last flush to disk) is several percent of the call.
     The bars: at least 0.95 of the bare network's throughput, I/O included; Python costs below 2 %.
     """
     predictor = predictor_of(GUIDES, fuse={"blocks": 1})
-    height, width, tile = 192, 128, 64
+    height, width, tile = 256, 192, 64
     halo = predictor.network.margin
     computed = sum(a[3] * b[3] for a in spans(height, tile, halo) for b in spans(width, tile, halo))
     shape = f"{height}x{width} x{SCALE}, tiles {tile}, halo x{computed / (height * width):.1f}"
@@ -280,27 +283,29 @@ def python_and_native(count: int) -> tuple[list[float], list[float]]:
 
 
 def growth(repeats: int) -> None:
-    """Slope of log time over log pixels, 1 to 64 output megapixels; small network, one guide.
+    """Slope of log time over log pixels, 1 to 64 output megapixels, after one call to warm up.
 
     A raster's halo ends where the raster ends, so that a small one computes less for each of its
-    pixels: the slope is over the pixels that are computed, and the other one is printed too.
+    pixels, and one of a single tile has none: the slope is over the pixels that are computed, and
+    the other one is printed too.
     """
     torch.set_num_threads(2)
-    predictor = predictor_of({"dem": 1}, width=8, fuse={"blocks": 1})
-    tile, halo = 64, predictor.network.margin
+    predictor = predictor_of(GUIDES, fuse={"blocks": 1})
+    tile, halo = 128, predictor.network.margin
     points = []
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         for side in (128, 256, 512, 1024):
-            guides = scene(folder, side, side, {"dem": 1})
+            guides = scene(folder, side, side, GUIDES)
             best = math.inf
-            for _ in range(repeats if side < 1024 else 1):
+            for number in range((repeats if side < 1024 else 1) + (side == 128)):
                 start = time.perf_counter()
                 predictor.predict(
                     folder / "low.tif", guides, folder / "sr.tif",
                     tile=tile, overwrite=True, progress=False,
                 )  # fmt: skip
-                best = min(best, time.perf_counter() - start)
+                if side > 128 or number > 0:
+                    best = min(best, time.perf_counter() - start)
             read = sum(span[3] for span in spans(side, tile, halo)) ** 2
             points.append((side * side * SCALE * SCALE, read * SCALE * SCALE, best))
             print(
