@@ -60,7 +60,8 @@ def predict(
         weights: a name, a file, or a loaded :class:`~deeplight.predictor.Predictor`.
         tile: side of a tile in low-resolution pixels; for lazy arrays also the chunk of the result.
         consistency: ``"additive"`` or ``"multiplicative"`` makes block means equal the input.
-        **options: further ones of ``Predictor.predict``; not for lazy arrays.
+        **options: further ones of ``Predictor.predict``; not for lazy arrays. With ``uncertainty``
+            the result has a first dimension ``statistic``: the prediction and its ``"spread"``.
 
     Returns:
         float32 [..., r*y, r*x] with the input's name, attributes and coordinates, those of the two
@@ -87,10 +88,10 @@ def predict(
         values = _predict_eagerly(
             predictor, array, given, tile=tile, consistency=consistency, **options
         )
-    scale = predictor.scale
-    result = xr.DataArray(
-        values, dims=array.dims, coords=result_coordinates(array, scale), name=array.name
-    )
+    coordinates, dims = result_coordinates(array, predictor.scale), array.dims
+    if options.get("uncertainty"):
+        coordinates["statistic"], dims = ["prediction", "spread"], ("statistic", *dims)
+    result = xr.DataArray(values, dims=dims, coords=coordinates, name=array.name)
     result.attrs = attributes(array, predictor)
     return result
 
@@ -108,7 +109,7 @@ def _is_lazy(value: object) -> bool:
 def _predict_eagerly(
     predictor: Predictor, array: xr.DataArray, guides: Mapping[str, Raster], **options: Any
 ) -> np.ndarray:
-    for refused in ("out", "overwrite", "resume", "format", "compression", "nodata", "uncertainty"):
+    for refused in ("out", "overwrite", "resume", "format", "compression", "nodata"):
         if refused in options:
             raise ValueError(f"{refused} is for files; an array comes back in memory")
     rows, columns = (array.sizes[dim] for dim in spatial_dims(array))
@@ -131,9 +132,10 @@ def _predict_eagerly(
         fine: list[np.ndarray] = []
         for path in out:
             values, seen = _native.Raster(path).read()
-            fine.append(np.where(seen[0], values[0], np.float32(np.nan)))
+            fine.append(np.where(seen, values, np.float32(np.nan)))
+    bands = np.stack(fine, axis=1)
     shape = (*array.shape[:-2], rows * predictor.scale, columns * predictor.scale)
-    return np.stack(fine).reshape(shape)
+    return bands.reshape(-1, *shape) if len(bands) > 1 else bands.reshape(shape)
 
 
 def _as_path(guide: Raster, path: Path, low: _native.Grid, scale: int) -> Path:

@@ -89,6 +89,20 @@ def test_coordinates_and_attributes_are_kept(scene, predictor, tmp_path):
     np.testing.assert_allclose(result.x.data.reshape(-1, SCALE).mean(1), low.x.data)
 
 
+def test_uncertainty_is_a_statistic_beside_the_prediction(scene, predictor, tmp_path):
+    months = xr.concat([month(scene), month(scene, "feb")], "time", coords="minimal", join="exact")
+    result = deeplight.predict(months, guide_arrays(scene), predictor, uncertainty=True)
+    assert result.dims == ("statistic", "time", "y", "x")
+    for index, name in enumerate(("ntl", "feb")):
+        predictor.predict(
+            scene / f"{name}.tif", guides_of(scene), tmp_path / f"{name}.tif", uncertainty=True
+        )
+        for band, statistic in enumerate(("prediction", "spread")):
+            np.testing.assert_array_equal(
+                result.sel(statistic=statistic)[index].data, read(tmp_path / f"{name}.tif")[band]
+            )
+
+
 @pytest.mark.parametrize("consistency", ["none", "additive", "multiplicative"])
 def test_dask_is_lazy_and_gives_the_files_values(scene, predictor, tmp_path, consistency):
     expected = from_files(scene, predictor, tmp_path / "sr.tif", tile=16, consistency=consistency)

@@ -160,6 +160,8 @@ def _print_table(result: dict[str, Any]) -> None:
     table.add_column(overflow="fold")
     lists = ("guides", "bands")
     for key, value in result.items():
+        if key == "image_statistics" and not value:
+            value = "none"  # worth saying: tiles need nothing from the rest of the raster
         if key in lists or value in (None, "", [], {}):
             continue
         for label, text in _rows(key, value):

@@ -60,6 +60,17 @@ def other_crs(values, profile):
     return values, profile
 
 
+def claim_much(scene):
+    """A guide of less than 1 KB that would need 2 GB."""
+    profile = {"driver": "GTiff", "height": 46341, "width": 46341, "count": 1, "dtype": "uint8"}
+    profile["transform"] = rasterio.Affine(1, 0, 0, 0, -1, 0)
+    layout = {"tiled": True, "blockxsize": 16384, "blockysize": 16384, "SPARSE_OK": True}
+    (scene / "dem.tif").unlink()
+    with rasterio.open(scene / "dem.tif", "w", **profile, **layout):
+        pass
+    assert (scene / "dem.tif").stat().st_size < 1024
+
+
 def hostile(header, body=b""):
     text = header.encode()
     return struct.pack("<Q", len(text)) + text + body
@@ -79,6 +90,7 @@ CASES = {
         lambda s: (s / "dmo.tif").write_bytes((s / "dmo.tif").read_bytes()[:200000]),
         "dmo.tif",
     ),
+    "2^31 pixels in 1 KB": (claim_much, "claims 46341x46341 pixels"),
     "guide of another extent": (lambda s: rewrite(s / "dem.tif", shifted), "dem.tif"),
     "guide of another size": (
         lambda s: rewrite(s / "dem.tif", lambda v, p: (v[:, :-1], p)),

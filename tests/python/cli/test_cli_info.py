@@ -78,6 +78,13 @@ class TestInfoOfWeights:
         for text in ("deeplight_sr", "nW/cm2/sr", "[not markup]", "red, nir", "20.5", "degree"):
             assert text in result.stdout
 
+    def test_image_statistics_are_named_or_there_are_none(self, trained):
+        _, path = trained
+        for source, words in ((str(path), "warp"), ("black-marble-x8", "none")):
+            table = runner.invoke(app, ["info", source], catch_exceptions=False).stdout
+            (line,) = [line for line in table.splitlines() if line.startswith("image statistics")]
+            assert words in line
+
     def test_a_changed_file_is_reported(self, trained):
         _, path = trained
         data = bytearray(path.read_bytes())
