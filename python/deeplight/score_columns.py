@@ -10,6 +10,7 @@ import json
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import pairwise
 from typing import Any
 
@@ -56,53 +57,40 @@ class Column:
         return "-" if math.isnan(value) else f"{value:.{self.digits}f}"
 
 
-def _windowed(function: Callable[..., Any], side: int, lit: bool = False) -> Callable[[Pair], Any]:
-    """A score over windows, NaN where the image is smaller than one."""
+def _windowed(
+    function: Callable[..., Any],
+    side: int = 0,
+    *,
+    lit: bool = False,
+    ranged: bool = False,
+    **options: Any,
+) -> Callable[[Pair], Any]:
+    """A score over windows, NaN where the image is smaller than ``side``.
+
+    A lit one counts the windows of lit pixels; what lies around them takes part in a window.
+    """
 
     def compute(pair: Pair) -> Any:
         if min(pair.truth.shape[-2:]) < side:
             return math.nan
-        options = {"where": pair.lit} if lit else {}
+        ranges = {"data_range": pair.data_range} if ranged else {}
+        where = pair.lit if lit else None
         return function(
-            pair.prediction,
-            pair.truth,
-            data_range=pair.data_range,
-            mask=pair.valid,
-            **options,
+            pair.prediction, pair.truth, mask=pair.valid, where=where, **ranges, **options
         )
 
     return compute
 
 
-def _ranged(function: Callable[..., Any], lit: bool = False) -> Callable[[Pair], Any]:
+def _pixelwise(
+    function: Callable[..., Any], *, lit: bool = False, ranged: bool = False, **options: Any
+) -> Callable[[Pair], Any]:
+    """A score over pixels, all or lit."""
+
     def compute(pair: Pair) -> Any:
+        ranges = {"data_range": pair.data_range} if ranged else {}
         mask = pair.valid_lit if lit else pair.valid
-        return function(pair.prediction, pair.truth, data_range=pair.data_range, mask=mask)
-
-    return compute
-
-
-def _plain(function: Callable[..., Any], lit: bool = False) -> Callable[[Pair], Any]:
-    def compute(pair: Pair) -> Any:
-        return function(pair.prediction, pair.truth, mask=pair.valid_lit if lit else pair.valid)
-
-    return compute
-
-
-def _uiqi(lit: bool = False) -> Callable[[Pair], Any]:
-    def compute(pair: Pair) -> Any:
-        if min(pair.truth.shape[-2:]) < 8:
-            return math.nan
-        where = pair.lit if lit else None
-        return metrics.uiqi(pair.prediction, pair.truth, mask=pair.valid, where=where)
-
-    return compute
-
-
-def _image_sam(lit: bool = False) -> Callable[[Pair], Any]:
-    def compute(pair: Pair) -> Any:
-        mask = pair.valid_lit if lit else pair.valid
-        return metrics.sam(pair.prediction, pair.truth, vectors="image", mask=mask)
+        return function(pair.prediction, pair.truth, mask=mask, **ranges, **options)
 
     return compute
 
@@ -117,55 +105,6 @@ def _ergas(lit: bool = False) -> Callable[[Pair], Any]:
     return compute
 
 
-def _ms_ssim(lit: bool = False) -> Callable[[Pair], Any]:
-    def compute(pair: Pair) -> Any:
-        if min(pair.truth.shape[-2:]) < 176:
-            return math.nan
-        return metrics.ms_ssim(
-            pair.prediction,
-            pair.truth,
-            data_range=pair.data_range,
-            mask=pair.valid,
-            where=pair.lit if lit else None,
-        )
-
-    return compute
-
-
-def _gradient(lit: bool = False) -> Callable[[Pair], Any]:
-    def compute(pair: Pair) -> Any:
-        where = pair.lit if lit else None
-        return metrics.gradient_error(pair.prediction, pair.truth, mask=pair.valid, where=where)
-
-    return compute
-
-
-def _spectral(lit: bool = False) -> Callable[[Pair], Any]:
-    def compute(pair: Pair) -> Any:
-        if min(pair.truth.shape[-2:]) < 64:
-            return math.nan
-        where = pair.lit if lit else None
-        return metrics.spectral_error(
-            pair.prediction, pair.truth, mask=pair.valid, where=where, statistic="log"
-        )
-
-    return compute
-
-
-def _piqe(lit: bool = False) -> Callable[[Pair], Any]:
-    def compute(pair: Pair) -> Any:
-        where = pair.lit if lit else None
-        return metrics.piqe(
-            pair.prediction,
-            stretch="range",
-            data_range=pair.data_range,
-            mask=pair.valid,
-            where=where,
-        )
-
-    return compute
-
-
 def _entropy(lit: bool = False) -> Callable[[Pair], Any]:
     def compute(pair: Pair) -> Any:
         mask = pair.valid_lit if lit else pair.valid
@@ -174,9 +113,15 @@ def _entropy(lit: bool = False) -> Callable[[Pair], Any]:
     return compute
 
 
-def _alone(function: Callable[..., Any], lit: bool = False) -> Callable[[Pair], Any]:
+def _alone(
+    function: Callable[..., Any], *, lit: bool = False, ranged: bool = False, **options: Any
+) -> Callable[[Pair], Any]:
+    """A score over windows that needs no truth."""
+
     def compute(pair: Pair) -> Any:
-        return function(pair.prediction, mask=pair.valid, where=pair.lit if lit else None)
+        ranges = {"data_range": pair.data_range} if ranged else {}
+        where = pair.lit if lit else None
+        return function(pair.prediction, mask=pair.valid, where=where, **ranges, **options)
 
     return compute
 
@@ -192,6 +137,15 @@ def _more(key: str, label: str, digits: int, group: str, compute: Any, best: str
     return Column(key, label, digits, group, compute, best, shown=False)
 
 
+_ssim = partial(_windowed, metrics.ssim, 11, ranged=True)
+_ms_ssim = partial(_windowed, metrics.ms_ssim, 176, ranged=True)
+_uiqi = partial(_windowed, metrics.uiqi, 8)
+_gradient = partial(_windowed, metrics.gradient_error)
+_spectral = partial(_windowed, metrics.spectral_error, 64, statistic="log")
+_psnr = partial(_pixelwise, metrics.psnr, ranged=True)
+_image_sam = partial(_pixelwise, metrics.sam, vectors="image")
+_piqe = partial(_alone, metrics.piqe, ranged=True, stretch="range")
+
 _ALL, _LIT, _LIGHT = "all pixels", "lit pixels", "light"
 _ALONE, _CORES, _CITIES = "without the truth", "saturated cores", "cities"
 _SOURCES = "isolated sources"
@@ -199,36 +153,36 @@ _SOURCES = "isolated sources"
 #: Every score, in the order of the table. A new one is one more entry here and, to be streamed, in
 #: infer/raster_scores_inl.hpp.
 COLUMNS = (
-    Column("psnr", "PSNR", 2, _ALL, _ranged(metrics.psnr)),
-    Column("ssim", "SSIM", 4, _ALL, _windowed(metrics.ssim, 11)),
+    Column("psnr", "PSNR", 2, _ALL, _psnr()),
+    Column("ssim", "SSIM", 4, _ALL, _ssim()),
     _more("ms_ssim", "MS-SSIM", 4, _ALL, _ms_ssim(), "high"),
     _more("uiqi", "UIQI", 4, _ALL, _uiqi(), "high"),
     _more("gradient", "gradient error", 3, _ALL, _gradient(), "low"),
     _more("spectral", "spectral error, dB", 2, _ALL, _spectral(), "low"),
-    Column("rmse", "RMSE", 3, _ALL, _plain(metrics.rmse), "low"),
-    _more("mae", "MAE", 3, _ALL, _plain(metrics.mae), "low"),
-    _more("bias", "bias", 3, _ALL, _plain(metrics.bias), "zero"),
-    _more("rsd", "RSD", 4, _ALL, _plain(metrics.rsd), "low"),
-    _more("r2", "R2", 4, _ALL, _plain(metrics.r2), "high"),
-    Column("cc", "CC", 4, _ALL, _plain(metrics.cc)),
+    Column("rmse", "RMSE", 3, _ALL, _pixelwise(metrics.rmse), "low"),
+    _more("mae", "MAE", 3, _ALL, _pixelwise(metrics.mae), "low"),
+    _more("bias", "bias", 3, _ALL, _pixelwise(metrics.bias), "zero"),
+    _more("rsd", "RSD", 4, _ALL, _pixelwise(metrics.rsd), "low"),
+    _more("r2", "R2", 4, _ALL, _pixelwise(metrics.r2), "high"),
+    Column("cc", "CC", 4, _ALL, _pixelwise(metrics.cc)),
     _more("sam", "SAM (image)", 4, _ALL, _image_sam(), "low"),
     _more("ergas", "ERGAS", 3, _ALL, _ergas(), "low"),
-    Column("light", "light", 3, _LIGHT, _plain(metrics.total_light_ratio), "one"),
+    Column("light", "light", 3, _LIGHT, _pixelwise(metrics.total_light_ratio), "one"),
     _more("lit_precision", "lit precision", 4, _LIGHT, _lit_share(metrics.lit_precision), "high"),
     _more("lit_recall", "lit recall", 4, _LIGHT, _lit_share(metrics.lit_recall), "high"),
     _more("lit_f1", "lit F1", 4, _LIGHT, _lit_share(metrics.lit_f1), "high"),
-    Column("lit_psnr", "lit PSNR", 2, _LIT, _ranged(metrics.psnr, lit=True)),
-    Column("lit_ssim", "lit SSIM", 4, _LIT, _windowed(metrics.ssim, 11, lit=True)),
+    Column("lit_psnr", "lit PSNR", 2, _LIT, _psnr(lit=True)),
+    Column("lit_ssim", "lit SSIM", 4, _LIT, _ssim(lit=True)),
     _more("lit_ms_ssim", "lit MS-SSIM", 4, _LIT, _ms_ssim(lit=True), "high"),
     _more("lit_uiqi", "lit UIQI", 4, _LIT, _uiqi(lit=True), "high"),
     _more("lit_gradient", "lit gradient error", 3, _LIT, _gradient(lit=True), "low"),
     _more("lit_spectral", "lit spectral error, dB", 2, _LIT, _spectral(lit=True), "low"),
-    Column("lit_rmse", "lit RMSE", 3, _LIT, _plain(metrics.rmse, lit=True), "low"),
-    _more("lit_mae", "lit MAE", 3, _LIT, _plain(metrics.mae, lit=True), "low"),
-    _more("lit_bias", "lit bias", 3, _LIT, _plain(metrics.bias, lit=True), "zero"),
-    _more("lit_rsd", "lit RSD", 4, _LIT, _plain(metrics.rsd, lit=True), "low"),
-    _more("lit_r2", "lit R2", 4, _LIT, _plain(metrics.r2, lit=True), "high"),
-    Column("lit_cc", "lit CC", 4, _LIT, _plain(metrics.cc, lit=True)),
+    Column("lit_rmse", "lit RMSE", 3, _LIT, _pixelwise(metrics.rmse, lit=True), "low"),
+    _more("lit_mae", "lit MAE", 3, _LIT, _pixelwise(metrics.mae, lit=True), "low"),
+    _more("lit_bias", "lit bias", 3, _LIT, _pixelwise(metrics.bias, lit=True), "zero"),
+    _more("lit_rsd", "lit RSD", 4, _LIT, _pixelwise(metrics.rsd, lit=True), "low"),
+    _more("lit_r2", "lit R2", 4, _LIT, _pixelwise(metrics.r2, lit=True), "high"),
+    Column("lit_cc", "lit CC", 4, _LIT, _pixelwise(metrics.cc, lit=True)),
     _more("lit_sam", "lit SAM (image)", 4, _LIT, _image_sam(lit=True), "low"),
     _more("lit_ergas", "lit ERGAS", 3, _LIT, _ergas(lit=True), "low"),
     _more("piqe", "PIQE", 2, _ALONE, _piqe(), "low"),

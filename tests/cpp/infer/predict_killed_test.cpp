@@ -25,6 +25,23 @@ void copy_folder(const fs::path& from, const fs::path& to) {
   }
 }
 
+/// A prediction whose scratch folder stands once more in `kept`, as it was one tile before the end.
+struct Finished {
+  fs::path scratch;
+  fs::path kept;
+  RasterReport report;
+};
+
+/// Stops a prediction of 20 tiles after 19, keeps its scratch, and resumes it to the end.
+Finished interrupted_then_whole(Scene& scene, PredictRequest& request) {
+  const fs::path scratch = scratch_folder(request.outputs.front());
+  cancel_after(scene, request, 19);
+  const fs::path kept = scene.folder / "kept";
+  copy_folder(scratch, kept);
+  request.resume = true;
+  return {scratch, kept, predict(scene.network, scene.card, request).rasters.front()};
+}
+
 }  // namespace
 
 TEST_CASE("killed while encoding: temporary files of that output go, others stay") {
@@ -52,12 +69,8 @@ TEST_CASE("killed while encoding: temporary files of that output go, others stay
 TEST_CASE("killed after the output had its name: resuming finds it whole and cleans up") {
   Scene scene;
   PredictRequest request = tiled(scene);
-  const fs::path output = request.outputs.front(), scratch = scratch_folder(output);
-  cancel_after(scene, request, 19);
-  const fs::path kept = scene.folder / "kept";
-  copy_folder(scratch, kept);
-  request.resume = true;
-  const RasterReport first = predict(scene.network, scene.card, request).rasters.front();
+  const fs::path output = request.outputs.front();
+  const auto [scratch, kept, first] = interrupted_then_whole(scene, request);
   const std::string bytes = bytes_of(output);
   const auto time = fs::last_write_time(output);
   for (const bool described : {true, false}) {
@@ -97,12 +110,8 @@ TEST_CASE(
     Scene scene;
     PredictRequest request = tiled(scene, name);
     request.uncertainty = std::string(name) == "sr.zarr";
-    const fs::path output = request.outputs.front(), scratch = scratch_folder(output);
-    cancel_after(scene, request, 19);
-    const fs::path kept = scene.folder / "kept";
-    copy_folder(scratch, kept);
-    request.resume = true;
-    const RasterReport first = predict(scene.network, scene.card, request).rasters.front();
+    const fs::path output = request.outputs.front();
+    const auto [scratch, kept, first] = interrupted_then_whole(scene, request);
     const auto time = fs::last_write_time(output);
     const std::size_t files = scene.folder.files();
     for (const bool tiles : {true, false}) {

@@ -1,7 +1,4 @@
 // Quality bits in predictions: what they mask is missing, whatever value stands there.
-#include <fstream>
-#include <iterator>
-
 #include "infer/tile_sensitive_scene.hpp"
 
 using namespace deeplight;
@@ -38,11 +35,6 @@ struct QualityScene : Scene {
     return request;
   }
 };
-
-std::string content(const std::filesystem::path& path) {
-  std::ifstream file(path, std::ios::binary);
-  return {std::istreambuf_iterator<char>(file), {}};
-}
 
 }  // namespace
 
@@ -124,7 +116,7 @@ TEST_CASE("quality: part of the job: resumed and merged only with the same mask"
   QualityScene scene;
   PredictRequest request = scene.masked("qa.tif:3", "whole.tif");
   predict(scene.network, scene.card, request);
-  const std::string expected = content(scene.folder / "whole.tif");
+  const std::string expected = bytes_of(scene.folder / "whole.tif");
   request.outputs = {scene.folder / "sr.tif"};
   request.overwrite = false;
   request.progress = [](std::int64_t done, std::int64_t) { return done < 5; };
@@ -137,7 +129,7 @@ TEST_CASE("quality: part of the job: resumed and merged only with the same mask"
       message_of<InvalidArgument>([&] { predict(scene.network, scene.card, other); });
   CHECK(contains(text, "low_resolution quality bits was 3, is 2"));
   CHECK(predict(scene.network, scene.card, request).rasters.front().resumed >= 5);
-  CHECK(content(scene.folder / "sr.tif") == expected);
+  CHECK(bytes_of(scene.folder / "sr.tif") == expected);
 
   request.outputs = {scene.folder / "shared.tif"};
   const auto plans = plan_prediction(scene.network, scene.card, request);
@@ -147,5 +139,5 @@ TEST_CASE("quality: part of the job: resumed and merged only with the same mask"
   other.outputs = request.outputs;
   CHECK_THROWS_AS(merge_shards(scene.card, other, plans), InvalidArgument);
   merge_shards(scene.card, request, plans);
-  CHECK(content(scene.folder / "shared.tif") == expected);
+  CHECK(bytes_of(scene.folder / "shared.tif") == expected);
 }

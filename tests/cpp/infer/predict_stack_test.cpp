@@ -2,8 +2,7 @@
 #include <cpl_conv.h>
 #include <gdal.h>
 
-#include <fstream>
-#include <iterator>
+#include <algorithm>
 
 #include "infer/tile_sensitive_scene.hpp"
 #include "raster/faulty_files.hpp"
@@ -12,11 +11,6 @@ using namespace deeplight;
 using namespace deeplight::test;
 
 namespace {
-
-std::string content(const std::filesystem::path& path) {
-  std::ifstream file(path, std::ios::binary);
-  return {std::istreambuf_iterator<char>(file), {}};
-}
 
 /// Twelve months, the guide where reads are counted.
 struct Months : Scene {
@@ -44,6 +38,16 @@ struct Months : Scene {
     request.guides = {{"dem", files / "dem.tif"}};
     request.tile = 8;
     return request;
+  }
+  /// The bytes of every output of a prediction, which are removed.
+  std::vector<std::string> results(const PredictRequest& request) {
+    predict(network, card, request);
+    std::vector<std::string> all;
+    for (const auto& output : request.outputs) {
+      all.push_back(bytes_of(output));
+      std::filesystem::remove(output);
+    }
+    return all;
   }
   /// Reads of the guide by a prediction, without help of GDAL's cache.
   std::int64_t reads(const PredictRequest& request) {
@@ -92,13 +96,7 @@ TEST_CASE("stack: shards of twelve months read the guides as often as those of o
 
 TEST_CASE("stack: months in shards, interrupted and merged, are what each is alone") {
   Months scene;
-  PredictRequest whole = scene.of({0, 5, 7});
-  predict(scene.network, scene.card, whole);
-  std::vector<std::string> expected;
-  for (const auto& output : whole.outputs) {
-    expected.push_back(content(output));
-    std::filesystem::remove(output);
-  }
+  const std::vector<std::string> expected = scene.results(scene.of({0, 5, 7}));
   const std::size_t files = scene.folder.files();
   PredictRequest request = scene.of({0, 5, 7});
   const auto plans = plan_prediction(scene.network, scene.card, request);
@@ -123,7 +121,7 @@ TEST_CASE("stack: months in shards, interrupted and merged, are what each is alo
   predict_shard(scene.network, scene.card, request, plans, {0, 2});
   merge_shards(scene.card, request, plans);
   for (std::size_t index = 0; index < 3; ++index) {
-    CHECK(content(request.outputs[index]) == expected[index]);
+    CHECK(bytes_of(request.outputs[index]) == expected[index]);
   }
   CHECK(scene.folder.files() == files + 3);
   // A month that is not what was planned: none is begun.
@@ -147,7 +145,7 @@ TEST_CASE("stack: each month is what it would be alone, to the byte") {
       one.low_resolution = scene.of({month}).low_resolution;
       one.outputs = scene.of({month}).outputs;
       predict(scene.network, scene.card, one);
-      alone.push_back(content(one.outputs.front()));
+      alone.push_back(bytes_of(one.outputs.front()));
     }
     std::vector<std::int64_t> seen;
     request.progress = [&](std::int64_t done, std::int64_t total) {
@@ -160,7 +158,7 @@ TEST_CASE("stack: each month is what it would be alone, to the byte") {
     CHECK(std::is_sorted(seen.begin(), seen.end()));
     REQUIRE(report.rasters.size() == 3);
     for (std::size_t index = 0; index < 3; ++index) {
-      CHECK(content(request.outputs[index]) == alone[index]);
+      CHECK(bytes_of(request.outputs[index]) == alone[index]);
       CHECK(report.rasters[index].output == request.outputs[index]);
       CHECK(report.rasters[index].tiles == 20);
     }
@@ -170,13 +168,7 @@ TEST_CASE("stack: each month is what it would be alone, to the byte") {
 
 TEST_CASE("stack: interrupted months go on, whatever each has finished") {
   Months scene;
-  PredictRequest whole = scene.of({0, 1, 2});
-  predict(scene.network, scene.card, whole);
-  std::vector<std::string> expected;
-  for (const auto& output : whole.outputs) {
-    expected.push_back(content(output));
-    std::filesystem::remove(output);
-  }
+  const std::vector<std::string> expected = scene.results(scene.of({0, 1, 2}));
   PredictRequest one = scene.of({1});
   one.overwrite = false;
   one.progress = [](std::int64_t done, std::int64_t) { return done < 13; };
@@ -191,7 +183,7 @@ TEST_CASE("stack: interrupted months go on, whatever each has finished") {
   CHECK(report.rasters[1].resumed >= 13);
   CHECK(report.rasters[0].resumed > 0);
   for (std::size_t index = 0; index < 3; ++index) {
-    CHECK(content(request.outputs[index]) == expected[index]);
+    CHECK(bytes_of(request.outputs[index]) == expected[index]);
   }
   CHECK(scene.folder.files() == 12 + 2 + 3);  // inputs, ntl.tif and dem.tif, outputs
 }
