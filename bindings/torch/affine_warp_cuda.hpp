@@ -38,8 +38,8 @@ at::Tensor warp_forward(const at::Tensor& image, const at::Tensor& matrix, doubl
   const auto g = functional::detail::warp_geometry(
       image, matrix, warp_options(centre_x, centre_y, max_shift, padding, size));
   const c10::cuda::CUDAGuard guard(image.device());
-  auto out = at::empty({g.batch, g.channels, g.out_height, g.out_width},
-                       image.options().memory_format(image.suggest_memory_format()));
+  const auto out = at::empty({g.batch, g.channels, g.out_height, g.out_width},
+                             image.options().memory_format(image.suggest_memory_format()));
   if (out.numel() == 0) return out;
   const auto own = matrix.to(image.options().dtype(sum_type(image))).contiguous();
   const WarpArguments call{type_of(image), g, is_channels_last(image), read(own), stream()};
@@ -56,8 +56,8 @@ std::tuple<at::Tensor, at::Tensor> warp_backward(const at::Tensor& grad, const a
   const c10::cuda::CUDAGuard guard(image.device());
   const auto layout = image.suggest_memory_format();
   const auto above = grad.contiguous(layout);
-  auto by_image = at::zeros(image.sizes(), image.options().memory_format(layout));
-  auto found = at::zeros({g.matrices, 6}, image.options().dtype(at::kDouble));
+  const auto by_image = at::zeros(image.sizes(), image.options().memory_format(layout));
+  const auto found = at::zeros({g.matrices, 6}, image.options().dtype(at::kDouble));
   if (above.numel() > 0) {
     const auto own = matrix.to(image.options().dtype(sum_type(image))).contiguous();
     const WarpArguments call{type_of(image), g, is_channels_last(by_image), read(own), stream()};

@@ -16,7 +16,7 @@ enum class Type { float32, float64, float16, bfloat16 };
 inline constexpr int block_threads = 256;
 
 /// Shared memory that every device gives to a block unasked.
-inline constexpr std::int64_t shared_memory = 48 * 1024;
+inline constexpr std::int64_t shared_memory = 49152;
 
 inline unsigned grid_of(std::int64_t work, std::int64_t per_block = block_threads) {
   const std::int64_t blocks = (work + per_block - 1) / per_block;

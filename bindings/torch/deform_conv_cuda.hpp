@@ -83,7 +83,8 @@ at::Tensor deform_forward(const at::Tensor& input, const at::Tensor& offset,
         .to(input.scalar_type());
   const DeformCall call(input, offset, weight, bias, stride, padding, dilation, mask, {});
   const auto& g = call.arguments.g;
-  auto out = at::empty({input.size(0), weight.size(0), g.out_height, g.out_width}, input.options());
+  const auto out =
+      at::empty({input.size(0), weight.size(0), g.out_height, g.out_width}, input.options());
   if (out.numel() > 0) C10_CUDA_CHECK(launch_deform_forward(call.arguments, write(out)));
   return out.contiguous(input.suggest_memory_format());
 }
@@ -146,7 +147,7 @@ void input_gradients(const DeformCall& call, const at::Tensor& by_image,
 at::Tensor weight_gradient(const DeformCall& call, at::IntArrayRef sizes) {
   const auto& g = call.arguments.g;
   const auto& f = call.arguments.f;
-  auto found = at::empty({f.groups, g.taps(), f.outputs, f.depth}, call.weight.options());
+  const auto found = at::empty({f.groups, g.taps(), f.outputs, f.depth}, call.weight.options());
   const std::int64_t tiles = f.batch * f.tiles(g);
   const std::int64_t bytes = found.numel() * (call.image.element_size() == 8 ? 8 : 4);
   // From the sizes alone: a sum of parts depends on how many there are.
@@ -172,9 +173,9 @@ functional::detail::DeformGradients deform_backward(
   }
   const DeformCall call(input, offset, weight, bias, stride, padding, dilation, mask, grad);
   const auto absent = at::empty({0}, grad.options());
-  auto by_bias = bias ? call.grad.sum({0, 2, 3}) : absent;
-  auto by_image = at::zeros_like(call.image), by_offset = at::empty_like(call.offset);
-  auto by_mask = mask ? at::empty_like(call.mask) : at::Tensor();
+  const auto by_bias = bias ? call.grad.sum({0, 2, 3}) : absent;
+  const auto by_image = at::zeros_like(call.image), by_offset = at::empty_like(call.offset);
+  const auto by_mask = mask ? at::empty_like(call.mask) : at::Tensor();
   at::Tensor by_weight;
   if (call.grad.numel() == 0) {
     by_offset.zero_();

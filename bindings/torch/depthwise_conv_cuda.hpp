@@ -27,7 +27,8 @@ at::Tensor depthwise_forward(const at::Tensor& input, const at::Tensor& weight,
   const c10::cuda::CUDAGuard guard(input.device());
   const auto image = input.contiguous(), taps = weight.contiguous();
   const auto offset = bias ? bias->to(input.scalar_type()).contiguous() : at::Tensor();
-  auto out = at::empty({input.size(0), input.size(1), g.out_height, g.out_width}, input.options());
+  const auto out =
+      at::empty({input.size(0), input.size(1), g.out_height, g.out_width}, input.options());
   convolve_planes(g, 1, image, taps, offset, out);
   return out;
 }
@@ -44,8 +45,8 @@ functional::detail::DepthwiseGradients depthwise_backward(const at::Tensor& grad
                                                                   pair(padding), pair(dilation));
   const c10::cuda::CUDAGuard guard(input.device());
   const auto image = input.contiguous(), above = grad.contiguous(), taps = weight.contiguous();
-  auto image_grad = at::empty(image.sizes(), image.options());
-  auto weight_grad = at::empty(taps.sizes(), taps.options());
+  const auto image_grad = at::empty(image.sizes(), image.options());
+  const auto weight_grad = at::empty(taps.sizes(), taps.options());
   convolve_planes(turned(g), 1, above, taps, {}, image_grad);
   correlate_planes(correlation(g), image, above, weight_grad);
   return {image_grad, weight_grad, above.sum({0, 2, 3})};

@@ -11,7 +11,7 @@ namespace {
 PlaneConvolution dynamic_planes(const at::Tensor& input, const at::Tensor& kernel,
                                 functional::Pair padding) {
   auto g = planes(input, kernel, input.size(0), padding, {1, 1});
-  g.inputs = int(kernel.size(2)), g.outputs = int(kernel.size(1));
+  g.inputs = static_cast<int>(kernel.size(2)), g.outputs = static_cast<int>(kernel.size(1));
   return g;
 }
 
@@ -29,7 +29,8 @@ at::Tensor dynamic_forward(const at::Tensor& input, const at::Tensor& kernel,
     return functional::detail::dynamic_conv2d_composed(input, kernel, pair(padding));
   const c10::cuda::CUDAGuard guard(input.device());
   const auto image = input.contiguous(), own = kernel.contiguous();
-  auto out = at::empty({input.size(0), kernel.size(1), g.out_height, g.out_width}, image.options());
+  const auto out =
+      at::empty({input.size(0), kernel.size(1), g.out_height, g.out_width}, image.options());
   convolve_planes(g, 2, image, own, {}, out);
   return out;
 }
@@ -43,8 +44,8 @@ functional::detail::DynamicGradients dynamic_backward(const at::Tensor& grad,
     return functional::detail::dynamic_conv2d_backward_composed(grad, input, kernel, pair(padding));
   const c10::cuda::CUDAGuard guard(input.device());
   const auto image = input.contiguous(), above = grad.contiguous(), own = kernel.contiguous();
-  auto image_grad = at::empty(image.sizes(), image.options());
-  auto kernel_grad = at::empty(own.sizes(), own.options());
+  const auto image_grad = at::empty(image.sizes(), image.options());
+  const auto kernel_grad = at::empty(own.sizes(), own.options());
   convolve_planes(turned(g), 2, above, own, {}, image_grad);
   correlate_planes(correlation(g), image, above, kernel_grad);
   return {image_grad, kernel_grad};

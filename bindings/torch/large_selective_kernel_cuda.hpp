@@ -17,7 +17,7 @@ SelectiveSizes selective_sizes(const at::Tensor& first) {
 
 at::Tensor selective_maps(const at::Tensor& first, const at::Tensor& second) {
   const c10::cuda::CUDAGuard guard(first.device());
-  auto maps = at::empty({first.size(0), 2, first.size(2), first.size(3)}, first.options());
+  const auto maps = at::empty({first.size(0), 2, first.size(2), first.size(3)}, first.options());
   if (maps.numel() > 0)
     C10_CUDA_CHECK(
         launch_selective_maps(selective_sizes(first), read(first), read(second), write(maps)));
@@ -27,7 +27,7 @@ at::Tensor selective_maps(const at::Tensor& first, const at::Tensor& second) {
 at::Tensor selective_mix(const at::Tensor& first, const at::Tensor& second, const at::Tensor& gates,
                          const at::Tensor& bias) {
   const c10::cuda::CUDAGuard guard(first.device());
-  auto mixed = at::empty(first.sizes(), first.options());
+  const auto mixed = at::empty(first.sizes(), first.options());
   if (mixed.numel() > 0)
     C10_CUDA_CHECK(launch_selective_mix(selective_sizes(first), read(first), read(second),
                                         read(gates), read(bias), write(mixed)));

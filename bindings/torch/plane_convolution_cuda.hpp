@@ -30,8 +30,9 @@ inline PlaneConvolution planes(const at::Tensor& input, const at::Tensor& weight
   const std::int64_t last = weight.dim() - 1;
   g.items = items, g.kernels = weight.size(0);
   g.height = input.size(2), g.width = input.size(3);
-  g.kernel_h = int(weight.size(last - 1)), g.kernel_w = int(weight.size(last));
-  g.dilation_h = int(dilation[0]), g.dilation_w = int(dilation[1]);
+  g.kernel_h = static_cast<int>(weight.size(last - 1)),
+  g.kernel_w = static_cast<int>(weight.size(last));
+  g.dilation_h = static_cast<int>(dilation[0]), g.dilation_w = static_cast<int>(dilation[1]);
   g.pad_h = padding[0], g.pad_w = padding[1];
   g.out_height = g.height + 2 * g.pad_h - dilation[0] * (g.kernel_h - 1);
   g.out_width = g.width + 2 * g.pad_w - dilation[1] * (g.kernel_w - 1);
@@ -43,8 +44,8 @@ inline PlaneConvolution turned(PlaneConvolution g) {
   std::swap(g.inputs, g.outputs);
   std::swap(g.height, g.out_height);
   std::swap(g.width, g.out_width);
-  g.pad_h = std::int64_t(g.dilation_h) * (g.kernel_h - 1) - g.pad_h;
-  g.pad_w = std::int64_t(g.dilation_w) * (g.kernel_w - 1) - g.pad_w;
+  g.pad_h = std::int64_t{g.dilation_h} * (g.kernel_h - 1) - g.pad_h;
+  g.pad_w = std::int64_t{g.dilation_w} * (g.kernel_w - 1) - g.pad_w;
   g.turned = true;
   return g;
 }

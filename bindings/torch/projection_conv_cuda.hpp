@@ -52,7 +52,7 @@ TwoTensors shuffled(const at::Tensor& input, const at::Tensor& weight, const Opt
                     const OptionalTensor& residual, double alpha, bool keep_sums) {
   const auto type = input.scalar_type();
   const auto layout = input.suggest_memory_format();
-  kernels::PixelShuffle s{
+  const kernels::PixelShuffle s{
       input.size(0), input.size(1),   weight.size(1),  input.size(2),
       input.size(3), sizes.stride[0], sizes.stride[1], layout == at::MemoryFormat::ChannelsLast,
       alpha};
@@ -64,9 +64,9 @@ TwoTensors shuffled(const at::Tensor& input, const at::Tensor& weight, const Opt
   auto shift = as_operand(bias, type);  // [O] or [rh * rw, O]
   if (shift.defined() && shift.dim() == 1) shift = shift.repeat({s.rh * s.rw, 1});
   const auto factor = as_operand(slope, type), rest = as_operand(residual, type, layout);
-  auto out = at::empty({s.batch, s.outputs, s.rh * s.height, s.rw * s.width},
-                       input.options().memory_format(layout));
-  auto kept = keep_sums ? at::empty_like(out) : at::Tensor();
+  const auto out = at::empty({s.batch, s.outputs, s.rh * s.height, s.rw * s.width},
+                             input.options().memory_format(layout));
+  const auto kept = keep_sums ? at::empty_like(out) : at::Tensor();
   const bool tensor_cores =
       has_tensor_cores() && (type != at::kFloat || at::globalContext().allowTF32CuBLAS());
   if (out.numel() > 0)
@@ -94,7 +94,7 @@ TwoTensors projection(const at::Tensor& input, const at::Tensor& weight, const O
   const auto sums = product.contiguous(layout);
   const auto shift = as_operand(bias, type), factor = as_operand(slope, type),
              rest = as_operand(residual, type, layout);
-  auto out = keep_sums ? at::empty_like(sums) : sums;
+  const auto out = keep_sums ? at::empty_like(sums) : sums;
   if (out.numel() > 0)
     C10_CUDA_CHECK(launch_projection_tail(
         tail_sizes(sums), alpha, read(sums),
@@ -135,7 +135,7 @@ std::tuple<at::Tensor, at::Tensor, at::Tensor> tail_gradient(const at::Tensor& a
   const std::int64_t most = sizes.outer * sizes.inner / (sizes.inner > 1 ? 256 : 8) + 1;
   const std::int64_t parts =
       std::clamp<std::int64_t>(1024 / std::max<std::int64_t>(chunks, 1), 1, most);
-  auto below = at::empty_like(above);
+  const auto below = at::empty_like(above);
   const auto partial =
       at::empty({2, parts, sizes.channels}, above.options().dtype(sum_type(above)));
   const auto found = at::empty({2, sizes.channels}, above.options());
@@ -151,12 +151,13 @@ ProjectionGradients projection_backward(const at::Tensor& grad, const at::Tensor
                                         std::int64_t bias_dimensions, bool by_input, bool by_weight,
                                         bool by_slope) {
   const c10::cuda::CUDAGuard guard(input.device());
+  require(!slope || sums, "projection_conv2d_backward: a slope needs the sums that it met");
   const auto absent = at::empty({0}, grad.options());
   const auto type = input.scalar_type();
   auto below = grad.to(type).contiguous(input.suggest_memory_format());
   at::Tensor to_bias = absent, to_slope = absent;
   if (slope && below.numel() > 0) {
-    const auto kept = sums->to(type).contiguous(input.suggest_memory_format());
+    const auto kept = as_operand(sums, type, input.suggest_memory_format());
     const auto [product, bias, factor] = tail_gradient(below, kept, as_operand(slope, type));
     below = product, to_bias = bias;
     if (by_slope) to_slope = factor.clone();
