@@ -150,6 +150,27 @@ def test_backward_in_one_pass_is_that_of_plain_operations(
 
 
 @pytest.mark.parametrize("layout", ["contiguous", "channels_last"])
+@pytest.mark.parametrize("level", simd_levels())
+def test_results_that_are_streamed_past_the_cache(level, layout):
+    """Results of 4 MiB and more, with and without whole lines of the cache, and several blocks."""
+    torch.manual_seed(4)
+    for outputs, width in ((16, 96), (16, 83), (17, 96)):
+        image = laid_out((1, 3, 96, width), torch.float32, layout).requires_grad_()
+        weight = weights(3, outputs, (12, 12), True, torch.float32).requires_grad_()
+        slope = torch.rand(outputs, requires_grad=True)
+        leaves = (image, weight, slope)
+        with simd_level(level):
+            out = functional.projection_conv_transpose2d(image, weight, None, 8, 2, slope=slope)
+            mine = torch.autograd.grad(out, leaves, above := torch.randn_like(out))
+        expected = F.prelu(F.conv_transpose2d(image, weight, None, 8, 2), slope)
+        torch.testing.assert_close(out, expected, rtol=1e-4, atol=1e-4)
+        plain = torch.autograd.grad(expected, leaves, above)
+        for one, other in zip(mine, plain, strict=True):
+            scale = float(other.abs().max())
+            torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-5 * scale)
+
+
+@pytest.mark.parametrize("layout", ["contiguous", "channels_last"])
 @pytest.mark.parametrize("kind", ["strided", "transposed", "shuffle"])
 def test_threads_do_not_change_a_bit(kind, layout):
     torch.manual_seed(2)
