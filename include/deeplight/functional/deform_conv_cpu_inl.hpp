@@ -11,6 +11,7 @@
 #include "deeplight/functional/on_large_pages.hpp"
 #include "deeplight/functional/torch_parallel.hpp"
 #include "deeplight/kernels/deform_conv_backward_cpu.hpp"
+#include "deeplight/kernels/streamed_store.hpp"
 
 namespace deeplight::functional::detail {
 
@@ -73,9 +74,6 @@ inline std::int64_t rounded_up(std::int64_t value) {
   return (value + kernels::deform_slack - 1) / kernels::deform_slack * kernels::deform_slack;
 }
 
-/// Results from this size on are out of the caches before anyone reads them.
-inline constexpr std::size_t deform_streamed_bytes = std::size_t{16} << 20;
-
 /// [outputs, C/groups, kh, kw] -> [groups, K, C/groups, outputs per group, rounded up].
 inline at::Tensor packed_weight(const at::Tensor& weight, std::int64_t groups) {
   const std::int64_t outputs = weight.size(0) / groups;
@@ -119,7 +117,7 @@ at::Tensor deform_conv2d_cpu_as(const kernels::DeformConvTable& table, const at:
       f.bias = shift.defined() ? shift.template const_data_ptr<T>() : nullptr;
       f.out = to + b * outputs * g.positions();
       f.out_channel = last ? 1 : g.positions(), f.out_position = last ? outputs : 1;
-      f.streamed = out.nbytes() >= deform_streamed_bytes;
+      f.streamed = static_cast<std::int64_t>(out.nbytes()) >= kernels::streamed_bytes;
       kernel.forward(f, begin - b * blocks, stop - b * blocks);
       begin = stop;
     }

@@ -15,6 +15,7 @@
 #include <cstring>
 
 #include "deeplight/kernels/simd.hpp"
+#include "deeplight/kernels/streamed_store.hpp"
 
 namespace deeplight::kernels {
 
@@ -41,7 +42,8 @@ struct Correlation {
   T* target = nullptr;         // [rows, columns], rounded up to whole vectors
   std::int64_t target_row = 0;
   std::int64_t rows = 0, columns = 0;
-  bool add = false;  // planes only: to what the target holds, instead of the bias
+  bool add = false;       // planes only: to what the target holds, instead of the bias
+  bool streamed = false;  // past the cache; target and target_row are whole lines of it
 };
 
 namespace correlation_detail {
@@ -80,6 +82,19 @@ DEEPLIGHT_ALWAYS_INLINE void add_if(simd::Pack<T, Arch> (&sum)[rows][packs], con
                                     const T* weights, std::int64_t taps, std::int64_t step) {
   if constexpr (low >= 0 && high <= rows)
     add_row<T, Arch, channel_lanes, low, high>(sum, source, weights, taps, step);
+}
+
+template <class T, class Arch>
+DEEPLIGHT_ALWAYS_INLINE void put(simd::Pack<T, Arch> value, T* to, bool streamed) {
+  using Pack = simd::Pack<T, Arch>;
+  if constexpr (Pack::width * std::int64_t(sizeof(T)) == streamed_line) {
+    if (streamed) {
+      alignas(64) T lanes[Pack::width];
+      value.store(lanes);
+      return stream_line(to, lanes);
+    }
+  }
+  value.store(to);
 }
 
 /// A register tile: `rows` rows that lie dilation_h apart, `packs` vectors wide. rows <=
@@ -169,7 +184,7 @@ void tile(const Correlation<T>& c, const T* source, T* target, std::int64_t stor
       std::memcpy(out, lanes, static_cast<std::size_t>(store_lanes) * sizeof(T));
     } else {
 #pragma GCC unroll 8
-      for (int p = 0; p < packs; ++p) sum[r][p].store(out + p * Pack::width);
+      for (int p = 0; p < packs; ++p) put<T, Arch>(sum[r][p], out + p * Pack::width, c.streamed);
     }
   }
 }

@@ -107,6 +107,9 @@ void forward(const DepthwiseGeometry& g, const ImageView<const T>& image, const 
   constexpr std::int64_t width = simd::Pack<T, Arch>::width;
   const Cut cuts = cut<T, Arch, channel_lanes>(g);
   const std::int64_t taps = g.kernel.taps(), size = cuts.size;
+  const bool streamed =
+      g.batch * g.channels * g.out_height() * g.out_width() * std::int64_t(sizeof(T)) >=
+      streamed_bytes;
   parallel(0, g.batch * cuts.groups * cuts.blocks(), [&](std::int64_t begin, std::int64_t end) {
     Workspace<T> block_space, result_space, weight_space;
     for (std::int64_t item = begin; item < end; ++item) {
@@ -145,6 +148,8 @@ void forward(const DepthwiseGeometry& g, const ImageView<const T>& image, const 
         c.target = target;
         c.target_row = out.row;
         c.add = add;
+        c.streamed = streamed && reinterpret_cast<std::uintptr_t>(target) % 64 == 0 &&
+                     out.row * std::int64_t(sizeof(T)) % 64 == 0;
         correlate<T, Arch, false>(c);
       } else {
         c.target_row = cuts.columns * size;
@@ -163,6 +168,7 @@ void forward(const DepthwiseGeometry& g, const ImageView<const T>& image, const 
         }
       }
     }
+    if (streamed) streamed_lines_written();
   });
 }
 

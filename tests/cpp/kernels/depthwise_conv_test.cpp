@@ -74,6 +74,26 @@ TEST_CASE("a tile reads nothing beyond its rows") {
   depthwise_equals_loops<simd::Native>({1, 1, 65, 513, {3, 3, 1, 1}, 1, 1}, false);
 }
 
+TEST_CASE("what is written past the cache is what is written into it") {
+  // Twice 2 MiB are streamed, each alone is not; rows of 70 are no whole lines and never are.
+  for (const std::int64_t width : {512, 70}) {
+    const DepthwiseGeometry both{2, 1, 512, width, {3, 3, 1, 1}, 1, 1};
+    DepthwiseGeometry one = both;
+    one.batch = 1;
+    const std::int64_t area = 512 * width;
+    const auto image = numbers(2 * area, 1), weight = numbers(9, 2);
+    Scratch<double> together(2 * area), alone(2 * area);
+    depthwise_detail::any_forward<double, simd::Native>(
+        both, {image.data(), area, area, width, 1}, weight.data(), false, nullptr,
+        {together.data(), area, area, width, 1}, sequential());
+    for (std::int64_t b = 0; b < 2; ++b)
+      depthwise_detail::any_forward<double, simd::Native>(
+          one, {image.data() + b * area, area, area, width, 1}, weight.data(), false, nullptr,
+          {alone.data() + b * area, area, area, width, 1}, sequential());
+    CHECK(std::equal(together.data(), together.data() + 2 * area, alone.data()));
+  }
+}
+
 TEST_CASE_TEMPLATE("the gradient of the weights is the derivative of the sum", Arch, simd::Scalar,
                    simd::Native) {
   const DepthwiseGeometry g{2, 3, 70, 19, {7, 5, 2, 3}, 5, 4};
