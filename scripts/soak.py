@@ -28,6 +28,7 @@ import random
 import re
 import subprocess
 import sys
+import sysconfig
 import time
 from pathlib import Path
 
@@ -42,6 +43,7 @@ THREADED = (
     "core/files",
     "infer/pipeline",
     "infer/raster_pipeline",
+    "infer/tensor_pool_threads",
     "infer/tile_store",
     "raster/raster_reader",
     "raster/raster_source",
@@ -173,11 +175,15 @@ def threaded_tests() -> Path:
         ).stdout.split()
         for kind in ("--cflags", "--libs")
     }
+    # Of PyTorch the allocator alone: the rest is not compiled for ThreadSanitizer.
+    torch = Path(sysconfig.get_path("purelib")) / "torch"
     objects = [folder / f"{source.stem}.o" for source in sources]
     for source, made in zip(sources, objects, strict=True):
         include = [f"-I{ROOT}/include", f"-I{ROOT}/tests/cpp", *gdal["--cflags"]]
+        include += ["-isystem", f"{torch}/include"]
         subprocess.run([*common, *include, "-c", str(source), "-o", str(made)], check=True)
-    subprocess.run([*common, *map(str, objects), *gdal["--libs"], "-o", str(program)], check=True)
+    libraries = [*gdal["--libs"], f"{torch}/lib/libc10.so", f"-Wl,-rpath,{torch}/lib"]
+    subprocess.run([*common, *map(str, objects), *libraries, "-o", str(program)], check=True)
     return program
 
 

@@ -79,8 +79,14 @@ DEEPLIGHT_INLINE void TensorPool::keep(std::byte* block, Waiting state) {
     const auto before = std::prev(next);
     if (before->first + before->second.size == block) join(before->first);
   }
-  waiting_.emplace(block, state);
-  by_size_.emplace(state.size, block);
+  try {
+    waiting_.emplace(block, state);
+    by_size_.emplace(state.size, block);
+  } catch (const std::bad_alloc&) {  // the end of a tensor must not fail for lack of memory
+    waiting_.erase(block);
+    counts_.waiting -= state.size;
+    unmap(block, state.size);
+  }
 }
 
 DEEPLIGHT_INLINE TensorPool::Waiting TensorPool::release(std::byte* block) {
