@@ -7,6 +7,7 @@ import torch
 
 import reference_mocolsk_net as reference
 from deeplight import nn
+from reference_mocolsk_core import core_numpy
 
 
 class TestCoreAgainstNumPy:
@@ -20,14 +21,14 @@ class TestCoreAgainstNumPy:
         core, main, guide = core
         result = core(main, guide).detach()
         for i in range(2):
-            expected = reference.core_numpy(core.state_dict(), main[i].numpy(), guide[i].numpy())
+            expected = core_numpy(core.state_dict(), main[i].numpy(), guide[i].numpy())
             torch.testing.assert_close(result[i].numpy(), expected, rtol=1e-10, atol=1e-10)
 
     @pytest.mark.parametrize("axis", [0, 1], ids=["swapped masks", "maximum first"])
     def test_it_notices_swapped_masks_and_maps(self, core, axis):
         core, main, guide = core
         state = core.state_dict()
-        right = reference.core_numpy(state, main[0].numpy(), guide[0].numpy())
+        right = core_numpy(state, main[0].numpy(), guide[0].numpy())
         for name in ("generator.out", "generator.raw"):
             for part in (".weight", ".bias"):
                 value = state[name + part]
@@ -36,13 +37,13 @@ class TestCoreAgainstNumPy:
         for part in (".weight", ".bias"):
             value = state["generator.norm" + part].reshape(2, 2, 3, 3)
             state["generator.norm" + part] = value.flip(axis).reshape(-1)
-        wrong = reference.core_numpy(state, main[0].numpy(), guide[0].numpy())
+        wrong = core_numpy(state, main[0].numpy(), guide[0].numpy())
         assert abs(right - wrong).max() > 1e-3
 
     def test_it_notices_a_guide_in_the_wrong_branch(self, core):
         core, main, guide = core
         right = core(main, guide)[0].detach().numpy()
-        wrong = reference.core_numpy(core.state_dict(), guide[0].numpy(), main[0].numpy())
+        wrong = core_numpy(core.state_dict(), guide[0].numpy(), main[0].numpy())
         assert abs(right - wrong).max() > 1e-2
 
 

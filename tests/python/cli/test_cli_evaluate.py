@@ -1,86 +1,19 @@
 """`deeplight evaluate` on small rasters."""
 
-import base64
 import csv
-import html.parser
 import json
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from deeplight import _native, baselines, cli, metrics, score_table
+from deeplight import _native, baselines, metrics
 
 TRANSFORM = (10.0, 0.1, 0.0, 50.0, 0.0, -0.1)
 
 
-@pytest.fixture
-def folder(tmp_path, monkeypatch):
-    rasterio = pytest.importorskip("rasterio")
-    monkeypatch.chdir(tmp_path)
-    rng = np.random.default_rng(0)
-    truth = (rng.gamma(0.7, 60, (64, 96)) * (rng.random((64, 96)) < 0.3)).clip(0, 255)
-    truth = truth.astype("uint8")
-    low = truth.reshape(8, 8, 12, 8).mean((1, 3)).astype("float32")
-
-    def write(name, array, cell, **profile):
-        bands = array if array.ndim == 3 else array[None]
-        with rasterio.open(
-            name,
-            "w",
-            driver="GTiff",
-            height=bands.shape[1],
-            width=bands.shape[2],
-            count=bands.shape[0],
-            dtype=bands.dtype,
-            crs="EPSG:4326",
-            transform=rasterio.Affine(cell, 0, 10, 0, -cell, 50),
-            **profile,
-        ) as out:
-            out.write(bands)
-
-    write("hr.tif", truth, 0.1)
-    write("lr.tif", low, 0.8)
-    write("sr.tif", truth.astype("float32") + 3, 0.1)
-    holes = truth.astype("float32")
-    holes[5] = -1
-    write("holes.tif", holes, 0.1, nodata=-1)
-    write("radiance.tif", truth.astype("float32"), 0.1)
-    write("moved.tif", truth, 0.11)
-    write("small.tif", truth[:, :-1], 0.1)
-    labels = np.zeros((64, 96), dtype="int32")
-    labels[:32, :48], labels[32:, 48:] = 1, 2
-    write("zones.tif", labels, 0.1)
-    west, east = ([10, 14.8], [50, 46.8]), ([14.8, 19.6], [46.8, 43.6])
-    polygons = [
-        {
-            "type": "Feature",
-            "properties": {},
-            "geometry": {
-                "type": "Polygon",
-                "coordinates": [
-                    [[x[i], y[j]] for i, j in ((0, 0), (1, 0), (1, 1), (0, 1), (0, 0))]
-                ],
-            },
-        }
-        for x, y in (west, east)
-    ]
-    zones = {"type": "FeatureCollection", "features": polygons}
-    (tmp_path / "zones.geojson").write_text(json.dumps(zones))
-    write("dmo.tif", rng.integers(0, 255, (2, 64, 96)).astype("uint8"), 0.1)
-    (tmp_path / "text.tif").write_text("no raster")
-    return tmp_path
-
-
-def run(capsys, *arguments):
-    with pytest.raises(SystemExit) as stop:
-        cli.main(["evaluate", *arguments])
-    captured = capsys.readouterr()
-    return stop.value.code, captured.out, captured.err
-
-
-def test_json_rows_are_the_metrics(folder, capsys):
-    code, out, err = run(capsys, "sr.tif", "hr.tif", "--low-resolution", "lr.tif", "--json")
+def test_json_rows_are_the_metrics(folder, evaluate):
+    code, out, err = evaluate("sr.tif", "hr.tif", "--low-resolution", "lr.tif", "--json")
     assert (code, err) == (0, "")
     result = json.loads(out)
     assert [row["name"] for row in result["rows"]] == ["ours", "bicubic", "bicubic + block mean"]
@@ -95,9 +28,9 @@ def test_json_rows_are_the_metrics(folder, capsys):
     assert result["rows"][2]["light"] == pytest.approx(1, abs=1e-6)
 
 
-def test_table_csv_and_picture(folder, capsys):
-    code, out, _ = run(
-        capsys, "sr.tif", "hr.tif", "-l", "lr.tif", "--csv", "t.csv", "--picture", "p.png"
+def test_table_csv_and_picture(folder, evaluate):
+    code, out, _ = evaluate(
+        "sr.tif", "hr.tif", "-l", "lr.tif", "--csv", "t.csv", "--picture", "p.png"
     )
     assert code == 0
     lines = out.splitlines()
@@ -109,8 +42,8 @@ def test_table_csv_and_picture(folder, capsys):
     assert (folder / "p.png").read_bytes().startswith(b"\x89PNG")
 
 
-def test_error_map_lies_on_the_truth_and_keeps_nodata(folder, capsys):
-    code, out, _ = run(capsys, "holes.tif", "hr.tif", "--error-map", "e.tif", "--json")
+def test_error_map_lies_on_the_truth_and_keeps_nodata(folder, evaluate):
+    code, out, _ = evaluate("holes.tif", "hr.tif", "--error-map", "e.tif", "--json")
     assert code == 0
     truth, error = _native.Raster("hr.tif"), _native.Raster("e.tif")
     values, valid = error.read()
@@ -120,7 +53,7 @@ def test_error_map_lies_on_the_truth_and_keeps_nodata(folder, capsys):
     assert error.grid.same_crs(truth.grid)
 
     window = ("--window", "8,16,32,40", "--error-map", "e.tif")
-    code, out, _ = run(capsys, "sr.tif", "hr.tif", *window, "--json")
+    code, out, _ = evaluate("sr.tif", "hr.tif", *window, "--json")
     assert code == 0
     error = _native.Raster("e.tif")
     assert np.all(error.read()[0] == 3)
@@ -132,14 +65,14 @@ def test_error_map_lies_on_the_truth_and_keeps_nodata(folder, capsys):
     assert json.loads(out)["rows"][0]["rmse"] == pytest.approx(rmse)
 
 
-def test_zones_cores_and_bins_stream_as_they_hold(folder, capsys):
+def test_zones_cores_and_bins_stream_as_they_hold(folder, evaluate):
     truth = _native.Raster("hr.tif")
     options = ("--saturation", "20", "--bins", "0,10,300", "--zones")
     tables = []
     for stream, zones in (("--no-stream", "zones.tif"), ("--stream", "zones.geojson")):
         extra = ("--report", f"{stream}.html", "--picture", f"{stream}.png", "--json")
         files = ("sr.tif", "hr.tif", "-l", "lr.tif")
-        code, out, _ = run(capsys, *files, *options, zones, stream, *extra)
+        code, out, _ = evaluate(*files, *options, zones, stream, *extra)
         assert code == 0
         tables.append(json.loads(out)["rows"])
         page = Path(f"{stream}.html").read_text()
@@ -160,7 +93,7 @@ def test_zones_cores_and_bins_stream_as_they_hold(folder, capsys):
     assert ours["bin0_mae"] == pytest.approx(np.abs(error[values < 10]).mean())
 
 
-def test_widths_of_sources_stream_as_they_hold(folder, capsys):
+def test_widths_of_sources_stream_as_they_hold(folder, evaluate):
     rasterio = pytest.importorskip("rasterio")
     rows, columns = np.mgrid[0:120, 0:90]
     pair = {"wide.tif": np.zeros((120, 90)), "points.tif": np.zeros((120, 90))}
@@ -179,9 +112,9 @@ def test_widths_of_sources_stream_as_they_hold(folder, capsys):
         _native.score_rasters(truth, predictions, block_pixels=90 * height, **options)
         for height in (1, 5, 64, 120)
     ]
-    code, out, _ = run(
-        capsys, "wide.tif", "points.tif", "--data-range", "255", "--min-peak", "100", "--json",
-        "--all", "--report", "r.html",
+    code, out, _ = evaluate(
+        "wide.tif", "points.tif", "--data-range", "255", "--min-peak", "100", "--json", "--all",
+        "--report", "r.html",
     )  # fmt: skip
     assert code == 0
     held = json.loads(out)["rows"][0]
@@ -202,11 +135,11 @@ def test_widths_of_sources_stream_as_they_hold(folder, capsys):
             assert streamed[key] == pytest.approx(held[key], rel=1e-11), key
 
 
-def test_streaming_prints_the_same(folder, capsys):
+def test_streaming_prints_the_same(folder, evaluate):
     same = ("holes.tif", "hr.tif", "-l", "lr.tif", "--all", "--error-map", "e.tif", "--json")
     results, errors = [], []
     for options in ((), ("--stream",)):
-        code, out, err = run(capsys, *same, *options)
+        code, out, err = evaluate(*same, *options)
         assert (code, err) == (0, "")
         results.append(json.loads(out))
         errors.append(_native.Raster("e.tif").read())
@@ -221,93 +154,38 @@ def test_streaming_prints_the_same(folder, capsys):
         assert np.array_equal(a, b)
 
 
-class Page(html.parser.HTMLParser):
-    """What a browser would fetch, and the cells of the table."""
-
-    def __init__(self, text):
-        super().__init__()
-        self.links, self.cells, self.open, self.best = [], [], [], []
-        self.feed(text)
-
-    def handle_starttag(self, tag, attributes):
-        attributes = dict(attributes)
-        self.links += [attributes[k] for k in ("src", "href") if k in attributes]
-        if tag not in ("meta", "img"):
-            self.open.append(tag)
-        if tag == "tr":
-            self.cells.append([])
-        if tag == "td":
-            self.best.append(attributes.get("class") == "best")
-
-    def handle_endtag(self, tag):
-        assert self.open.pop() == tag
-
-    def handle_data(self, data):
-        if self.open and self.open[-1] in ("td", "th"):
-            self.cells[-1].append(data)
-
-
-def test_report_is_one_whole_page(folder, capsys):
-    name = "sr <b>&.tif"
-    (folder / "sr.tif").rename(name)
-    code, _, _ = run(capsys, name, "hr.tif", "-l", "lr.tif", "--report", "r.html", "--all")
-    assert code == 0
-    text = (folder / "r.html").read_text()
-    page = Page(text)
-    assert page.open == []
-    assert len(page.links) == 3 and all(x.startswith("data:image/png;base64,") for x in page.links)
-    for link in page.links:
-        assert base64.b64decode(link.partition(",")[2]).startswith(b"\x89PNG")
-    assert "sr &lt;b&gt;&amp;.tif" in text and name not in text
-    rows = {row[0]: row[1:] for row in page.cells if row}
-    assert rows["PSNR"][0] == "38.59"
-    assert set(rows["RMSE"]) > {"3.000"}
-    assert sum(page.best) >= 5
-    labels = [column.label for column in score_table.COLUMNS]
-    assert all(label in rows for label in labels)
-    assert "http" not in text
-
-
-def test_report_of_a_failed_run_leaves_the_old_one(folder, capsys):
-    (folder / "r.html").write_text("old")
-    code, _, _ = run(capsys, "sr.tif", "hr.tif", "--report", "r.html", "--window", "60,0,9,9")
-    assert code == 1
-    assert (folder / "r.html").read_text() == "old"
-
-
-def test_without_low_resolution_there_is_one_row(folder, capsys):
-    code, out, _ = run(capsys, "sr.tif", "hr.tif", "--json", "--picture", "p.png")
+def test_without_low_resolution_there_is_one_row(folder, evaluate):
+    code, out, _ = evaluate("sr.tif", "hr.tif", "--json", "--picture", "p.png")
     assert code == 0
     assert [row["name"] for row in json.loads(out)["rows"]] == ["ours"]
     assert (folder / "p.png").exists()
 
 
-def test_nodata_is_excluded_and_said(folder, capsys):
-    code, out, err = run(capsys, "holes.tif", "hr.tif", "--json")
+def test_nodata_is_excluded_and_said(folder, evaluate):
+    code, out, err = evaluate("holes.tif", "hr.tif", "--json")
     assert code == 0
     result = json.loads(out)
     assert result["rows"][0]["psnr"] == "inf"
     assert result["valid_share"] == pytest.approx(63 / 64)
     assert result["notes"] == ["ours has no value at 96 of the truth's pixels; no row counts them"]
-    code, _, err = run(capsys, "holes.tif", "hr.tif")
+    code, _, err = evaluate("holes.tif", "hr.tif")
     assert code == 0 and "warning: ours has no value at 96" in err
 
 
-def test_window_and_threshold(folder, capsys):
-    code, out, _ = run(
-        capsys, "sr.tif", "hr.tif", "--window", "8,16,32,40", "--lit-threshold", "90", "--json"
+def test_window_and_threshold(folder, evaluate):
+    code, out, _ = evaluate(
+        "sr.tif", "hr.tif", "--window", "8,16,32,40", "--lit-threshold", "90", "--json"
     )
     assert code == 0
     truth = _native.Raster("hr.tif").read()[0][0][8:40, 16:56]
     assert json.loads(out)["lit_share"] == pytest.approx((truth > 90).mean())
 
 
-def test_ridge_row(folder, capsys):
+def test_ridge_row(folder, evaluate):
     ridge = baselines.GuideRidge(8, 2, (5,), [[9.0, 9.0]], [1.0, 2.0, 0.0, 0.0], 0.1)
     ridge.save("ridge.json")
-    code, out, _ = run(
-        capsys, "sr.tif", "hr.tif", "-l", "lr.tif", "--ridge", "ridge.json", "-g", "dmo=dmo.tif",
-        "--json",
+    code, out, _ = evaluate(
+        "sr.tif", "hr.tif", "-l", "lr.tif", "--ridge", "ridge.json", "-g", "dmo=dmo.tif", "--json",
     )  # fmt: skip
     assert code == 0
     rows = {row["name"]: row for row in json.loads(out)["rows"]}
@@ -354,8 +232,8 @@ def test_ridge_row(folder, capsys):
         (["sr.tif", "hr.tif", "-l", "lr.tif", "--ridge", "text.tif"], 1, "no saved guide ridge"),
     ],
 )
-def test_errors_are_one_line(folder, capsys, arguments, code, message):
-    got, out, err = run(capsys, *arguments)
+def test_errors_are_one_line(folder, evaluate, arguments, code, message):
+    got, out, err = evaluate(*arguments)
     assert (got, out) == (code, "")
     assert message in err.replace("'", "") or message in err
     assert err.count("\n") == 1 and err.startswith("deeplight: error: ")
@@ -383,11 +261,11 @@ def weights_file(folder):
     return str(weights.save(net, card, folder / "tiny.safetensors"))
 
 
-def test_weights_are_predicted_and_scored(folder, weights_file, capsys):
+def test_weights_are_predicted_and_scored(folder, weights_file, evaluate):
     import deeplight
 
     common = ("--low-resolution", "lr.tif", "--guide", "dmo=dmo.tif", "--truth", "hr.tif")
-    code, out, _ = run(capsys, "--weights", weights_file, *common, "--json", "--picture", "p.png")
+    code, out, _ = evaluate("--weights", weights_file, *common, "--json", "--picture", "p.png")
     assert code == 0
     rows = {row["name"]: row for row in json.loads(out)["rows"]}
     assert list(rows) == ["ours", "bicubic", "bicubic + block mean"]
@@ -398,20 +276,20 @@ def test_weights_are_predicted_and_scored(folder, weights_file, capsys):
     assert (folder / "p.png").exists()
 
     assert abs(rows["ours"]["light"] - 1) > 1e-3
-    code, out, _ = run(
-        capsys, "--weights", weights_file, *common, "--json", "--consistency", "multiplicative"
+    code, out, _ = evaluate(
+        "--weights", weights_file, *common, "--json", "--consistency", "multiplicative"
     )
     assert code == 0
     assert json.loads(out)["rows"][0]["light"] == pytest.approx(1, abs=1e-5)
 
 
-def test_weights_errors(folder, weights_file, capsys):
+def test_weights_errors(folder, weights_file, evaluate):
     common = ["--low-resolution", "lr.tif", "--truth", "hr.tif"]
-    code, _, err = run(capsys, "--weights", "no-such-weights", *common)
+    code, _, err = evaluate("--weights", "no-such-weights", *common)
     assert code == 2 and "no-such-weights" in err
-    code, _, err = run(capsys, "--weights", weights_file, *common)
+    code, _, err = evaluate("--weights", weights_file, *common)
     assert code in (1, 2) and "dmo" in err
-    code, _, err = run(capsys, "--weights", weights_file, *common, "-g", "dmo=lr.tif")
+    code, _, err = evaluate("--weights", weights_file, *common, "-g", "dmo=lr.tif")
     assert code in (1, 2) and "lr.tif" in err
-    code, _, err = run(capsys, "sr.tif", "hr.tif", "--self-ensemble")
+    code, _, err = evaluate("sr.tif", "hr.tif", "--self-ensemble")
     assert code == 2 and "need --weights" in err
