@@ -107,18 +107,6 @@ def test_far_displacements_stay_inside_memory():
             assert bool(((out == 0) if mode == "zeros" else (out == 1)).all())
 
 
-@pytest.mark.parametrize("level", simd_levels())
-@pytest.mark.parametrize("width", [512, 509])
-def test_results_that_are_streamed_past_the_cache(level, width):
-    image = torch.rand(1, 9, 256, width)
-    theta = torch.tensor([[[1.01, 0.02, 0.03], [-0.02, 0.99, -0.01]]])
-    with simd_level(level):
-        out = functional.affine_warp(image, theta)
-    grid = F.affine_grid(theta.double(), list(image.shape), align_corners=False)
-    exact = F.grid_sample(image.double(), grid, align_corners=False)
-    torch.testing.assert_close(out.double(), exact, rtol=1e-4, atol=1e-4)
-
-
 def test_threads_do_not_change_a_bit():
     torch.manual_seed(6)
     image = torch.randn(2, 5, 64, 65, requires_grad=True)

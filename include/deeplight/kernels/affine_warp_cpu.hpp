@@ -10,16 +10,12 @@
 #pragma once
 
 #include <cstdint>
-#include <cstring>
 #include <type_traits>
 
 #include "deeplight/core/parallel.hpp"
 #include "deeplight/kernels/affine_warp_gradient_cpu.hpp"
 #include "deeplight/kernels/by_type.hpp"
 #include "deeplight/kernels/image_view.hpp"
-#include "deeplight/kernels/partial_pack.hpp"
-#include "deeplight/kernels/streamed_store.hpp"
-#include "deeplight/kernels/transpose_cpu.hpp"
 #include "deeplight/kernels/warp_positions.hpp"
 
 namespace deeplight::kernels {
@@ -61,30 +57,20 @@ void blend_row(const WarpPositions<T, Offset>& at, const T* source, T* target) {
     const std::int64_t a = at.run_start[run], b = at.run_start[run + 1];
     if constexpr (!std::is_same_v<Arch, simd::Scalar>) {
       using Batch = xsimd::batch<T, Arch>;
-      const Batch zero(T(0));
-      const T* start[4];
-      for (int k = 0; k < 4; ++k) start[k] = source + at.offset[k][a] - a;
-      const auto blend_at = [&](const auto& load) {
-        const auto part = [&](int k) {
-          const Batch weight = load(at.weight[k]), value = load(start[k]);
-          return weight * xsimd::select(weight == zero, zero, value);
-        };
-        return (part(0) + part(1)) + (part(2) + part(3));
-      };
-      const auto whole_at = [&](std::int64_t i) {
-        blend_at([&](const T* from) {
-          return Batch::load_unaligned(from + i);
-        }).store_unaligned(target + i);
-      };
       if (b - a >= width) {
-        for (std::int64_t i = a; i + width <= b; i += width) whole_at(i);
-        if ((b - a) % width != 0) whole_at(b - width);
-        continue;
-      }
-      if (b - a >= few) {
-        const simd::FirstLanes<T, Arch> lanes(b - a);
-        lanes.store({blend_at([&](const T* from) { return lanes.load(from + a).value; })},
-                    target + a);
+        const Batch zero(T(0));
+        const T* start[4];
+        for (int k = 0; k < 4; ++k) start[k] = source + at.offset[k][a] - a;
+        const auto blend_at = [&](std::int64_t i) {
+          const auto part = [&](int k) {
+            const Batch weight = Batch::load_unaligned(at.weight[k] + i);
+            const Batch value = Batch::load_unaligned(start[k] + i);
+            return weight * xsimd::select(weight == zero, zero, value);
+          };
+          ((part(0) + part(1)) + (part(2) + part(3))).store_unaligned(target + i);
+        };
+        for (std::int64_t i = a; i + width <= b; i += width) blend_at(i);
+        if ((b - a) % width != 0) blend_at(b - width);
         continue;
       }
     }
@@ -111,45 +97,26 @@ template <class T, class Arch, class Offset>
 void forward_rows(const WarpGeometry& g, const ImageView<const T>& image, const T* matrix,
                   const ImageView<T>& out, std::int64_t begin, std::int64_t end) {
   const bool channels_last = image.channel == 1 && out.channel == 1 && g.channels > 1;
-  const bool streamed =
-      g.batch * g.channels * g.out_height * g.out_width * static_cast<std::int64_t>(sizeof(T)) >=
-      streamed_bytes;
-  T block[warp_block];
-  const auto visit = [&](std::int64_t channel, std::int64_t channels) {
-    for_each_block<T, Offset>(
-        g, image, matrix, begin, end,
-        [&](std::int64_t sample, std::int64_t row, std::int64_t first, const auto& at) {
-          const ImageView<T> to = out.from(sample, row, first);
-          const T* whole = image.data + sample * image.sample;
-          if (channels_last) return blend_pixels(at, whole, to, g.channels);
-          for (std::int64_t c = channel; c < channels; ++c) {
-            const T* source = whole + c * image.channel;
-            T* DEEPLIGHT_RESTRICT target = to.data + c * to.channel;
-            if (c + planes_ahead < channels)
-              prefetch_block(at, source + planes_ahead * image.channel,
-                             streamed ? nullptr : target + planes_ahead * to.channel);
-            if (to.column == 1) {
-              // Whole lines past the cache, where the result is large.
-              blend_row<T, Arch>(at, source, streamed ? block : target);
-              if (streamed && !copy_streamed(block, target, at.count))
-                std::memcpy(target, block, static_cast<std::size_t>(at.count) * sizeof(T));
-            } else {
-              for (std::int64_t i = 0; i < at.count; ++i)
-                target[i * to.column] = blend(at, source, i);
-            }
+  for_each_block<T, Offset>(
+      g, image, matrix, begin, end,
+      [&](std::int64_t sample, std::int64_t row, std::int64_t first, const auto& at) {
+        const ImageView<T> to = out.from(sample, row, first);
+        const T* whole = image.data + sample * image.sample;
+        if (channels_last) return blend_pixels(at, whole, to, g.channels);
+        for (std::int64_t c = 0; c < g.channels; ++c) {
+          const T* source = whole + c * image.channel;
+          T* DEEPLIGHT_RESTRICT target = to.data + c * to.channel;
+          if (c + planes_ahead < g.channels)
+            prefetch_block(at, source + planes_ahead * image.channel,
+                           target + planes_ahead * to.channel);
+          if (to.column == 1) {
+            blend_row<T, Arch>(at, source, target);
+          } else {
+            for (std::int64_t i = 0; i < at.count; ++i)
+              target[i * to.column] = blend(at, source, i);
           }
-        });
-  };
-  if (channels_last) {
-    visit(0, g.channels);
-  } else {
-    // A few planes at a time: their rows lie at a distance of a power of two, share a few lines of
-    // the cache, and are there when the next row reads them again.
-    constexpr std::int64_t group = 8;
-    for (std::int64_t first = 0; first < g.channels; first += group)
-      visit(first, first + group < g.channels ? first + group : g.channels);
-  }
-  streamed_lines_written();
+        }
+      });
 }
 
 /// Whether 32 bits reach every pixel of a channel: half the width of a gather's operands.

@@ -153,21 +153,18 @@ void for_each_block(const WarpGeometry& g, const ImageView<const T>& image, cons
 }
 
 /// Asks for what a block reads or writes in another plane: its lower neighbours (the upper ones
-/// came with the row before) and its own row, unless that is null. Pieces of many planes are more
-/// than the processor's own prefetching follows.
+/// came with the row before) and its own row. Pieces of many planes are more than the processor's
+/// own prefetching follows.
 template <class T, class Offset>
 DEEPLIGHT_ALWAYS_INLINE void prefetch_block(const WarpPositions<T, Offset>& at, const T* plane,
                                             const T* own) {
   for (std::int64_t i = 0; i < at.count; i += 64 / std::int64_t{sizeof(T)}) {
     DEEPLIGHT_PREFETCH(plane + at.offset[3][i]);
-    if (own) DEEPLIGHT_PREFETCH(own + i);
+    DEEPLIGHT_PREFETCH(own + i);
   }
 }
 
 inline constexpr std::int64_t planes_ahead = 4;
-
-/// Pixels from which on the first lanes of a vector are worth it.
-inline constexpr std::int64_t few = 3;
 
 }  // namespace warp_detail
 }  // namespace DEEPLIGHT_SIMD_TAG
