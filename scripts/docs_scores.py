@@ -10,7 +10,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from make_docs import ROOT, table
+from docs_markdown import ROOT, table
 
 BASELINES = ("bilinear", "bicubic", "bicubic + block mean", "bicubic x gain", "ridge on guides")
 LABELS = {

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 
-from make_docs import ROOT, table
+from docs_markdown import ROOT, table
 
 RESULTS = ROOT / "benchmarks" / "results"
 

@@ -16,12 +16,13 @@ import json
 import re
 import sys
 import typing
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(Path(__file__).parent))
+
+from docs_markdown import ROOT, table
 
 _BLOCK = re.compile(r"(<!-- generated: ([a-z_]+) -->\n)(.*?)(<!-- end -->)", re.DOTALL)
 
@@ -29,14 +30,6 @@ _BLOCK = re.compile(r"(<!-- generated: ([a-z_]+) -->\n)(.*?)(<!-- end -->)", re.
 def pages() -> list[Path]:
     """Every page that is checked: README, CHANGELOG, CONTRIBUTING and docs/."""
     return sorted(ROOT.glob("*.md")) + sorted((ROOT / "docs").rglob("*.md"))
-
-
-def table(header: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
-    """A Markdown table."""
-    lines = [list(header), *([str(cell).replace("|", "\\|") for cell in row] for row in rows)]
-    text = ["| " + " | ".join(line) + " |" for line in lines]
-    text.insert(1, "|" + "---|" * len(lines[0]))
-    return "\n".join(text) + "\n"
 
 
 def plain(value: Any) -> str:

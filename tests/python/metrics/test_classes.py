@@ -3,9 +3,8 @@
 import pickle
 
 import torch
-import torch.distributed as dist
-import torch.multiprocessing as mp
 from torchmetrics import MetricCollection
+from two_processes import in_two_processes
 
 from deeplight import metrics
 from deeplight.metrics import classes
@@ -53,14 +52,11 @@ def test_merge_and_pickle():
     torch.testing.assert_close(first.compute(), want, rtol=1e-12, atol=1e-14)
 
 
-def _worker(rank, store, results):
-    torch.set_num_threads(1)
-    dist.init_process_group("gloo", init_method=f"file://{store}", rank=rank, world_size=2)
+def scores_of_part(rank):
     p, t = _images()
     scores = collection()
     scores.update(p[rank::2], t[rank::2])
-    results[rank] = {name: value.item() for name, value in scores.compute().items()}
-    dist.destroy_process_group()
+    return {name: value.item() for name, value in scores.compute().items()}
 
 
 def _images():
@@ -69,10 +65,7 @@ def _images():
 
 
 def test_two_processes_give_the_value_of_the_whole(tmp_path):
-    with mp.Manager() as manager:
-        results = manager.dict()
-        mp.spawn(_worker, args=(str(tmp_path / "store"), results), nprocs=2)
-        both = [results[0], results[1]]
+    both = in_two_processes(scores_of_part, tmp_path)
     want = expected(*_images())
     for got in both:
         for name, value in got.items():

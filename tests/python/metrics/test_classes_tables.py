@@ -7,9 +7,8 @@ import pickle
 
 import pytest
 import torch
-import torch.distributed as dist
-import torch.multiprocessing as mp
 from torchmetrics import MetricCollection
+from two_processes import in_two_processes
 
 from deeplight import _native, metrics
 from deeplight.metrics import classes
@@ -241,23 +240,16 @@ def test_infinite_scores_have_an_infinite_mean():
     assert score.compute() == math.inf
 
 
-def _worker(rank, store, results):
-    torch.set_num_threads(1)
-    dist.init_process_group("gloo", init_method=f"file://{store}", rank=rank, world_size=2)
+def scores_of_part(rank):
     p, t = images()
     together = MetricCollection(list(scores().values()))
     part = slice(3 * rank, 3 + rank)  # three images and one
     together.update(p[part], t[part], mask=mask()[part], zones=zones())
-    got = {name: [v.tolist() for v in value] for name, value in together.compute().items()}
-    results[rank] = got
-    dist.destroy_process_group()
+    return {name: [v.tolist() for v in value] for name, value in together.compute().items()}
 
 
 def test_two_processes_give_the_table_of_the_whole(tmp_path):
-    with mp.Manager() as manager:
-        results = manager.dict()
-        mp.spawn(_worker, args=(str(tmp_path / "store"), results), nprocs=2)
-        both = [results[0], results[1]]
+    both = in_two_processes(scores_of_part, tmp_path)
     p, t = images()
     for name, table in expected(p, t, mask()).items():
         for got in both:

@@ -8,9 +8,8 @@ import sys
 
 import pytest
 import torch
-import torch.distributed as dist
-import torch.multiprocessing as mp
 from torchmetrics import MetricCollection
+from two_processes import in_two_processes
 
 from deeplight import metrics
 from deeplight.metrics import classes
@@ -161,22 +160,16 @@ def wanted(p, t):
     }
 
 
-def _worker(rank, store, results):
-    torch.set_num_threads(1)
-    dist.init_process_group("gloo", init_method=f"file://{store}", rank=rank, world_size=2)
+def scores_of_part(rank):
     p, t = images(4, 1, 32, 32)
     scores = collection()
     half = slice(2 * rank, 2 * rank + 2)
     scores.update(p[half], t[half])
-    results[rank] = {name: value.tolist() for name, value in scores.compute().items()}
-    dist.destroy_process_group()
+    return {name: value.tolist() for name, value in scores.compute().items()}
 
 
 def test_two_processes_give_the_value_of_the_whole(tmp_path):
-    with mp.Manager() as manager:
-        results = manager.dict()
-        mp.spawn(_worker, args=(str(tmp_path / "store"), results), nprocs=2)
-        both = [results[0], results[1]]
+    both = in_two_processes(scores_of_part, tmp_path)
     for got in both:
         for name, value in wanted(*images(4, 1, 32, 32)).items():
             assert got[name] == pytest.approx(value.tolist(), rel=1e-12)
