@@ -89,7 +89,8 @@ TwoTensors projection(const at::Tensor& input, const at::Tensor& weight, const O
                                                           residual, alpha, keep_sums);
   const auto product = std::get<0>(
       functional::detail::projection_conv2d_composed(input, weight, {}, sizes, {}, {}, 1, false));
-  const auto layout = product.suggest_memory_format();
+  // cuDNN's layout may be that of the weights.
+  const auto layout = input.suggest_memory_format();
   const auto type = product.scalar_type();
   const auto sums = product.contiguous(layout);
   const auto shift = as_operand(bias, type), factor = as_operand(slope, type),
