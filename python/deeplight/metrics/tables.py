@@ -31,6 +31,12 @@ class ErrorsByBrightness(_Score):
     """
 
     def __init__(self, edges: Sequence[float], **options: Any) -> None:
+        """Sets the bins.
+
+        Args:
+            edges: of the bins of the truth's brightness, ascending, in its units.
+            options: ``reduction``, and torchmetrics' own.
+        """
         values = [float(edge) for edge in edges]
         made = ("ErrorsByBrightnessAccumulator", (values,))
         super().__init__("errors_by_brightness", made, {"edges": values}, **options)
@@ -132,6 +138,11 @@ class SourceWidths(_Score):
     def __init__(
         self, min_peak: float, radius: int = 7, dark: float = 0.1, shift: int = 2, **options: Any
     ) -> None:
+        """Says what an isolated source is; arguments as of ``source_widths``.
+
+        Raises:
+            ValueError: a reduction or lit threshold; there is one table over everything.
+        """
         _pooled_only("source_widths", options, "lit_threshold")
         options.pop("lit_threshold", None)
         keywords = {"min_peak": float(min_peak), "radius": radius, "dark": dark, "shift": shift}
