@@ -16,6 +16,7 @@ import os
 import random
 import resource
 import shutil
+import signal
 import subprocess
 import tempfile
 import time
@@ -50,6 +51,8 @@ if os.access("/dev/shm", os.W_OK):
 taken_over = multiprocessing.get_context("fork").Value("q", 0)
 #: Exit codes of a process of ours.
 DONE, REFUSED, BROKEN = 0, 1, 3
+#: The C library's last words; PyTorch has such variables in each thread.
+NO_ROOM_FOR_THREAD = "failed to register TLS destructor: out of memory"
 
 
 def resume(count: int, moments: random.Random) -> dict[str, int]:
@@ -156,9 +159,10 @@ def starved(count: int, moments: random.Random) -> dict[str, int]:
     """Predicts with 0 to 60 MiB of address space left; then there is enough.
 
     Returns:
-        runs, ``refused`` (ended in an error of ours), ``different``.
+        runs, ``refused`` (ended in an error of ours), ``ended_by_glibc`` (it found no room for a
+        library's variable in a new thread, and ends the process then), ``different``.
     """
-    counts = {"runs": 0, "refused": 0, "different": 0, "crashed": 0}
+    counts = {"runs": 0, "refused": 0, "ended_by_glibc": 0, "different": 0, "crashed": 0}
     for _ in range(count):
         name = moments.choice([*OUTPUTS])
         room = int(2**20 * 60 * moments.random())
@@ -167,9 +171,11 @@ def starved(count: int, moments: random.Random) -> dict[str, int]:
             code = finish(start(functools.partial(predict_within, room, out)))
             if code != DONE:
                 counts["different"] += out.exists()
-                counts["crashed"] += code != REFUSED
+                ended = code == -signal.SIGABRT and NO_ROOM_FOR_THREAD in complaints()
+                counts["ended_by_glibc"] += ended
+                counts["refused"] += code == REFUSED
+                counts["crashed"] += code != REFUSED and not ended
                 code = finish(start(functools.partial(predict_plainly, out)))
-                counts["refused"] += 1
             counts["runs"] += 1
             counts["crashed"] += code != DONE
             counts["different"] += not alone_and_whole(out, predict_plainly)
@@ -243,9 +249,9 @@ def _run(work: Callable[[], None]) -> None:
 
 
 def last_words() -> str:
-    """The last error of ours that a process ended with."""
-    said = scene() / "said"
-    return said.read_text() if said.exists() else ""
+    """The last error of ours that a process ended with, and what one without memory wrote."""
+    files = [scene() / name for name in ("said", "complaints")]
+    return "".join(file.read_text() for file in files if file.exists())
 
 
 def predict(out: Path, resume: bool = False) -> None:
@@ -269,8 +275,14 @@ def predict_within(room: int, out: Path) -> None:
     """The same with so many bytes of address space left."""
     pages = int(Path("/proc/self/statm").read_text().split()[0])
     bound = pages * resource.getpagesize() + room
+    os.dup2(os.open(scene() / "complaints", os.O_WRONLY | os.O_CREAT | os.O_TRUNC), 2)
     resource.setrlimit(resource.RLIMIT_AS, (bound, bound))
     predict_plainly(out)
+
+
+def complaints() -> str:
+    """What the last process without memory wrote to its standard error."""
+    return (scene() / "complaints").read_text()
 
 
 def plan(file: Path, out: Path) -> None:
