@@ -1,6 +1,7 @@
 // 3x3 convolution of stride 1 and padding 1 with LeakyReLU, as inference computes it: a fourth of
-// the multiplications where no gradient is asked for (kernels/winograd_conv_cpu.hpp), and vectors
-// of taps where there are few outputs to fill them (kernels/narrow_conv_cpu.hpp).
+// the multiplications where no gradient is asked for (F(4x4, 3x3) of Lavin and Gray 2016, arXiv
+// 1509.09308: kernels/winograd_conv_cpu.hpp), and vectors of taps where there are few outputs to
+// fill them (kernels/narrow_conv_cpu.hpp).
 #pragma once
 
 #include <ATen/core/Tensor.h>
