@@ -112,12 +112,13 @@ def single_warp_case(seed: int) -> None:
         exact(magnitude, theta.double()),
     )
     assert out.shape == expected.shape and out.dtype == torch.float32
-    assert bool(((out - expected).abs() <= 2e-6 * total).all()), "values"
+    assert bool(((out - expected).abs() <= 2e-6 * total + 1e-12).all()), "values"
     above = torch.randn_like(out)
     (gradient,) = torch.autograd.grad(out, leaf, above)
     (wanted,) = torch.autograd.grad(expected, double, above.double())
     (sums,) = torch.autograd.grad(total, magnitude, above.double().abs())
-    assert bool(((gradient - wanted).abs() <= 2e-6 * sums).all()), "gradient"
+    # A pixel that a position just touches has a weight of some 1e-15 by the oracle's own rounding.
+    assert bool(((gradient - wanted).abs() <= 2e-6 * sums + 1e-12).all()), "gradient"
 
 
 def double_warp_case(seed: int) -> None:
