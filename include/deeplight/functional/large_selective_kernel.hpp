@@ -26,18 +26,18 @@ namespace deeplight::functional {
 /// Parameters of a large selective kernel on C channels, with D channels per branch and E results.
 /// A bias without a value is zero. Kernel sizes are read from the shapes and must be odd.
 struct LargeSelectiveKernelWeights {
-  at::Tensor first;                               ///< [C, 1, k1, k1]: depthwise, 5 x 5 in LSKNet
-  std::optional<at::Tensor> first_bias;           ///< [C]
-  at::Tensor second;                              ///< [C, 1, k2, k2]: depthwise, on the first's
-  std::optional<at::Tensor> second_bias;          ///< [C]
-  at::Tensor first_squeeze;                       ///< [D, C, 1, 1], D = C/2 in LSKNet
-  std::optional<at::Tensor> first_squeeze_bias;   ///< [D]
-  at::Tensor second_squeeze;                      ///< [D, C, 1, 1]
-  std::optional<at::Tensor> second_squeeze_bias;  ///< [D]
-  at::Tensor selection;                      ///< [2, 2, k, k], or [B, 2, 2, k, k]: one per sample
-  std::optional<at::Tensor> selection_bias;  ///< [2]
-  at::Tensor expand;                         ///< [E, D, 1, 1]
-  std::optional<at::Tensor> expand_bias;     ///< [E]
+  at::Tensor first;                                 ///< [C, 1, k1, k1]: depthwise, 5 x 5 in LSKNet
+  std::optional<at::Tensor> first_bias{};           ///< [C]
+  at::Tensor second;                                ///< [C, 1, k2, k2]: depthwise, on the first's
+  std::optional<at::Tensor> second_bias{};          ///< [C]
+  at::Tensor first_squeeze;                         ///< [D, C, 1, 1], D = C/2 in LSKNet
+  std::optional<at::Tensor> first_squeeze_bias{};   ///< [D]
+  at::Tensor second_squeeze;                        ///< [D, C, 1, 1]
+  std::optional<at::Tensor> second_squeeze_bias{};  ///< [D]
+  at::Tensor selection;                        ///< [2, 2, k, k], or [B, 2, 2, k, k]: one per sample
+  std::optional<at::Tensor> selection_bias{};  ///< [2]
+  at::Tensor expand;                           ///< [E, D, 1, 1]
+  std::optional<at::Tensor> expand_bias{};     ///< [E]
 };
 
 /// Dilations of the two depthwise convolutions, rows and columns.

@@ -30,9 +30,9 @@ DEEPLIGHT_INLINE void run_on_torch_threads(std::int64_t begin, std::int64_t end,
                       .add_borrowed_output(bytes)
                       .build();
   iterator.for_each(
-      [&](char** data, const std::int64_t*, std::int64_t count) {
+      [&](char** data, const std::int64_t*, std::int64_t count, std::int64_t rows) {
         const std::int64_t first = begin + (data[0] - start);
-        body(context, first, first + count);
+        body(context, first, first + count * rows);  // of one dimension: there is one row
       },
       1);
 }

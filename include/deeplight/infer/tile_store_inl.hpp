@@ -76,8 +76,7 @@ DEEPLIGHT_INLINE std::string job_digest(const Json& job) {
 }
 
 DEEPLIGHT_INLINE std::filesystem::path scratch_folder(const std::filesystem::path& output) {
-  std::filesystem::path name = output.filename();
-  return output.parent_path() / ("." + name.string() + ".deeplight");
+  return output.parent_path() / concat(".", output.filename().string(), ".deeplight");
 }
 
 struct TileStore::State {
