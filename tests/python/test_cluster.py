@@ -183,6 +183,7 @@ def test_a_killed_node_changes_nothing(tmp_path, monkeypatch):
 
         def report(done, total):
             if done >= 2 and not killed:
+                ray.get([actor.__ray_ready__.remote() for actor in made], timeout=120)
                 killed.append(done)
                 kill_node(nodes, second)
 

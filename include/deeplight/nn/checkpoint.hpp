@@ -33,6 +33,10 @@ class CheckpointScope {
 /// Whether a scope that is on surrounds this call.
 bool checkpointing();
 
+/// Whether a segment is being computed: the first time without gradients, and again with them. What
+/// is faster where no gradient is asked for, and rounds otherwise, is not for it.
+bool computing_segment();
+
 using Tensors = std::vector<at::Tensor>;
 /// From inputs to outputs; all must be defined. It must read no other tensor that needs a gradient,
 /// change none of them, and draw no random number: it runs twice.

@@ -23,6 +23,7 @@ namespace deeplight::nn {
 namespace detail {
 
 inline thread_local bool checkpointing_here = false;
+inline thread_local bool segment_here = false;
 
 /// Autocast of every device, as it is where this is made.
 class AutocastState {
@@ -53,11 +54,13 @@ class AutocastState {
 class SegmentRun {
  public:
   explicit SegmentRun(const AutocastState& state)
-      : cached_(at::autocast::is_autocast_cache_enabled()) {
+      : cached_(at::autocast::is_autocast_cache_enabled()),
+        within_(std::exchange(segment_here, true)) {
     state.apply();
     at::autocast::set_autocast_cache_enabled(false);
   }
   ~SegmentRun() {
+    segment_here = within_;
     at::autocast::set_autocast_cache_enabled(cached_);
     around_.apply();
   }
@@ -66,7 +69,7 @@ class SegmentRun {
 
  private:
   const AutocastState around_;
-  const bool cached_;
+  const bool cached_, within_;
   const CheckpointScope plain_{false};
 };
 
@@ -179,6 +182,10 @@ DEEPLIGHT_INLINE CheckpointScope::~CheckpointScope() {
 
 DEEPLIGHT_INLINE bool checkpointing() {
   return detail::checkpointing_here;
+}
+
+DEEPLIGHT_INLINE bool computing_segment() {
+  return detail::segment_here;
 }
 
 DEEPLIGHT_INLINE Tensors checkpoint(const Segment& segment, const Tensors& inputs,

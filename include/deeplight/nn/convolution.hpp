@@ -7,6 +7,7 @@
 
 #include "deeplight/functional/conv3x3.hpp"
 #include "deeplight/functional/projection_conv.hpp"
+#include "deeplight/nn/checkpoint.hpp"
 
 namespace deeplight::nn {
 
@@ -17,6 +18,8 @@ inline torch::nn::Conv2d conv3(std::int64_t in, std::int64_t out, std::int64_t s
 
 /// LeakyReLU of such a convolution that keeps the size; slope 0: ReLU, 1: the convolution alone.
 inline at::Tensor convolved(torch::nn::Conv2d conv, const at::Tensor& image, double slope = 1.0) {
+  if (computing_segment())
+    return functional::detail::conv3x3_composed(image, conv->weight, conv->bias, slope);
   return functional::conv3x3(image, conv->weight, conv->bias, slope);
 }
 
