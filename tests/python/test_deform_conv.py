@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from deeplight import functional
-from deform_conv_cases import case, check_case
+from deform_conv_cases import case, check_case, deform_case
 
 
 @pytest.fixture
@@ -71,6 +71,12 @@ def test_float32_is_within_2e_6_of_the_sum_of_magnitudes(level):
         bound = 2e-6 * functional.deform_conv2d(**sizes_of, **sizes)
         error = (functional.deform_conv2d(**single, **sizes).double() - exact).abs()
         assert (error <= bound).all()
+
+
+@EVERY_LEVEL
+def test_random_cases(level):
+    for seed in (*range(4), 416):  # the last: a bias's gradient that added up one by one
+        deform_case(seed)
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])

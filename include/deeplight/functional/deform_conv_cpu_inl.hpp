@@ -205,7 +205,7 @@ DeformGradients deform_conv2d_backward_cpu_as(const kernels::DeformConvTable& ta
   const std::int64_t padded = rounded_up(outputs / groups), depth = weight.size(1) * g.taps();
   constexpr std::int64_t most_chunks = 16;
   auto weight_sums = at::zeros({most_chunks, groups, depth, padded}, input.options());
-  auto bias_sums = at::zeros({most_chunks, groups, padded}, input.options());
+  auto bias_sums = at::zeros({most_chunks, groups, padded}, input.options().dtype(at::kDouble));
   const std::int64_t blocks = task.blocks();
   T* to = input_grad.template mutable_data_ptr<T>();
 
@@ -233,7 +233,7 @@ DeformGradients deform_conv2d_backward_cpu_as(const kernels::DeformConvTable& ta
         chunk.slab = slabs[i].template mutable_data_ptr<T>(), chunk.slab_first = rows[i].first;
         std::fill_n(chunk.slab, slabs[i].numel(), T(0));
         chunk.grad_weight = weight_sums.template mutable_data_ptr<T>() + i * weight_sums.stride(0);
-        chunk.grad_bias = bias_sums.template mutable_data_ptr<T>() + i * bias_sums.stride(0);
+        chunk.grad_bias = bias_sums.mutable_data_ptr<double>() + i * bias_sums.stride(0);
         kernel.backward(chunk, blocks * i / count, blocks * (i + 1) / count);
       }
     });
@@ -259,7 +259,9 @@ DeformGradients deform_conv2d_backward_cpu_as(const kernels::DeformConvTable& ta
                          .permute({0, 3, 2, 1})
                          .reshape(weight.sizes());
   auto bias_grad =
-      has_bias ? bias_total.narrow(1, 0, outputs / groups).reshape({outputs}) : at::Tensor();
+      has_bias
+          ? bias_total.narrow(1, 0, outputs / groups).reshape({outputs}).to(input.scalar_type())
+          : at::Tensor();
   return {input_grad, offset_grad, weight_grad, bias_grad, mask_grad};
 }
 

@@ -131,8 +131,15 @@ void backward_tile(const DeformBackward<T>& f, const DeformBlock<T>& block, T* t
                     f.group_outputs() * sizeof(T));
     }
   }
-  for (std::int64_t p = 0; p < block.count; ++p)
-    for (std::int64_t o = 0; o < row; ++o) f.grad_bias[o] += tile[p * row + o];
+  // A block's few gradients as they are, all blocks' in double: one long sum would lose digits.
+  constexpr std::int64_t together = 16;
+  for (std::int64_t first = 0; first < row; first += together) {
+    const std::int64_t count = row - first < together ? row - first : together;
+    T sums[together] = {};
+    for (std::int64_t p = 0; p < block.count; ++p)
+      for (std::int64_t o = 0; o < count; ++o) sums[o] += tile[p * row + first + o];
+    for (std::int64_t o = 0; o < count; ++o) f.grad_bias[first + o] += static_cast<double>(sums[o]);
+  }
 }
 
 }  // namespace deform_detail

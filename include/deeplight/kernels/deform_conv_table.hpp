@@ -76,10 +76,10 @@ struct DeformBackward : DeformSample<T> {
   std::int64_t grad_channel = 0, grad_position = 1;  // one of them is 1
   T* slab = nullptr;  // like `image`, from row `slab_first` on; added to
   std::int64_t slab_first = 0;
-  T* grad_offset = nullptr;  // overwritten
-  T* grad_mask = nullptr;    // overwritten; null without a mask
-  T* grad_weight = nullptr;  // [groups, K * C / groups, padded_outputs()], added to
-  T* grad_bias = nullptr;    // [groups * padded_outputs()], added to
+  T* grad_offset = nullptr;     // overwritten
+  T* grad_mask = nullptr;       // overwritten; null without a mask
+  T* grad_weight = nullptr;     // [groups, K * C / groups, padded_outputs()], added to
+  double* grad_bias = nullptr;  // [groups * padded_outputs()], added to
 };
 
 /// Rows of the padded image, [first, last].
