@@ -48,7 +48,7 @@ OUTPUTS: dict[str, dict[str, Any]] = {
 if os.access("/dev/shm", os.W_OK):
     tempfile.tempdir = "/dev/shm"
 #: Tiles that the last process of ours found done already.
-taken_over = multiprocessing.get_context("fork").Value("q", 0)
+taken_over = multiprocessing.get_context("fork").Value("q", 0, lock=False)  # no kill may keep it
 #: Exit codes of a process of ours.
 DONE, REFUSED, BROKEN = 0, 1, 3
 #: The C library's last words; PyTorch has such variables in each thread.
