@@ -19,7 +19,7 @@ namespace deeplight {
 /// What a `Crew` can cancel.
 class Cancellable {
  public:
-  virtual void cancel() = 0;
+  virtual void cancel() noexcept = 0;
 
  protected:
   ~Cancellable() = default;
@@ -61,12 +61,11 @@ class BoundedQueue final : public Cancellable {
     changed_.notify_all();
   }
 
-  /// Wakes everybody; what is there is dropped.
-  void cancel() override {
-    std::deque<T> dropped;  // destroyed after the lock: elements may be large
+  /// Wakes everybody; what is there is dropped. Takes no memory: the lack of it may be the reason.
+  void cancel() noexcept override {
     const std::lock_guard lock(mutex_);
     cancelled_ = true;
-    dropped.swap(elements_);
+    elements_.clear();
     changed_.notify_all();
   }
 
